@@ -1,0 +1,1 @@
+"""Conversion: frozen graph, SavedModel, ONNX."""

@@ -1,0 +1,1 @@
+"""Data sets: class folders, their checks, and bricks rendered from part geometry."""

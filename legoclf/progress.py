@@ -1,0 +1,55 @@
+"""Progress of long work: a bar with rate and time left on a terminal, plain log lines elsewhere."""
+
+import logging
+import sys
+import time
+from typing import Any, Optional
+
+LOGGER = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LINES = 15.0
+
+
+class Progress:
+    """Counts finished items and shows them; a context manager.
+
+    On a terminal with tqdm installed it is a bar; otherwise a log line every 15 s and one at the end.
+    """
+
+    def __init__(self, what: str, total: int, unit: str = "images") -> None:
+        self.what = what
+        self.total = total
+        self.unit = unit
+        self.done = 0
+        self._bar = None  # type: Optional[Any]
+
+    def __enter__(self) -> "Progress":
+        self._start = self._last_line = time.monotonic()
+        if sys.stderr.isatty():
+            try:
+                from tqdm import tqdm
+            except ImportError:
+                pass
+            else:
+                self._bar = tqdm(total=self.total, desc=self.what, unit=" " + self.unit, leave=False)
+        return self
+
+    def advance(self, count: int = 1) -> None:
+        """Add ``count`` finished items."""
+        self.done += count
+        if self._bar is not None:
+            self._bar.update(count)
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            LOGGER.info("%s: %d of %d %s (%s)", self.what, self.done, self.total, self.unit, self._pace())
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        if kind is None and self.done:
+            seconds = time.monotonic() - self._start
+            LOGGER.info("%s: %d %s in %.1f s", self.what, self.done, self.unit, seconds)
+
+    def _pace(self) -> str:
+        rate = self.done / max(time.monotonic() - self._start, 1e-9)
+        return "{:.0f}/s, {:.0f} s left".format(rate, (self.total - self.done) / max(rate, 1e-9))

@@ -1,0 +1,1 @@
+"""Retraining: feature vectors, augmentation, feature cache, heads."""
