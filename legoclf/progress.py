@@ -21,7 +21,7 @@ class Progress:
         self.total = total
         self.unit = unit
         self.done = 0
-        self._bar = None  # type: Optional[Any]
+        self._bar: Optional[Any] = None
 
     def __enter__(self) -> "Progress":
         self._start = self._last_line = time.monotonic()

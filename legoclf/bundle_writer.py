@@ -1,0 +1,151 @@
+"""Writing a bundle: whole, or not at all."""
+
+import json
+import os
+import shutil
+import tempfile
+from typing import Any, Iterator, Mapping, Sequence
+
+from legoclf.bundle import (
+    FORMAT_VERSION,
+    LABELS_FILE,
+    MODEL_FILE,
+    Bundle,
+    FileRecord,
+    read_model_json,
+    sha256_file,
+)
+from legoclf.contract import InputContract
+from legoclf.errors import LegoclfError, UsageError
+
+#: Folders to which later stages add files of their own, not listed in model.json.
+OPEN_FOLDERS = ("engines",)
+
+
+class BundleWriter:
+    """Writes a bundle beside its place and moves it there when all of it is written.
+
+    Use as a context manager: put files into :attr:`directory`, then call :meth:`finish` once. On an
+    error, or without :meth:`finish`, nothing is left and what stood at ``path`` stays as it was.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = os.path.abspath(path)
+        check_replaceable(self.path)
+        self.directory = ""
+
+    def __enter__(self) -> "BundleWriter":
+        parent, name = os.path.split(self.path)
+        try:
+            os.makedirs(parent, exist_ok=True)
+            self.directory = tempfile.mkdtemp(prefix="." + name + ".", suffix=".tmp", dir=parent)
+        except OSError as error:
+            raise LegoclfError("{}: cannot be written: {}".format(self.path, error.strerror)) from error
+        # mkdtemp makes it private; a bundle is as readable as any other output of the user's.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(self.directory, 0o777 & ~umask)
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def file(self, name: str) -> str:
+        """Where to write the file ``name`` (``/`` between folders); its folder exists afterwards."""
+        target = os.path.join(self.directory, *name.split("/"))
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        return target
+
+    def finish(
+        self,
+        labels: Sequence[str],
+        contract: InputContract,
+        metrics: Mapping[str, Any],
+        provenance: Mapping[str, Any],
+    ) -> Bundle:
+        """Write labels and model.json, move the whole into place, and open it."""
+        write_labels(self.file(LABELS_FILE), labels)
+        record = {
+            "format_version": FORMAT_VERSION,
+            "labels": list(labels),
+            "input": contract.to_json(),
+            "metrics": dict(metrics),
+            "provenance": dict(provenance),
+            "files": {
+                name: _file_record(os.path.join(self.directory, *name.split("/")))._asdict()
+                for name in _files_below(self.directory)
+            },
+        }
+        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        with open(self.file(MODEL_FILE), "wb") as stream:
+            stream.write(text.encode("utf-8"))
+        _replace_directory(self.directory, self.path)
+        return Bundle.open(self.path)
+
+
+def check_replaceable(path: str) -> None:
+    """Refuse a bundle path where something stands that is not a bundle of ours alone.
+
+    Raises:
+        UsageError: a file, a directory that is no bundle, or a bundle with files of the user's own.
+    """
+    if not os.path.lexists(path):
+        return
+    if not os.path.isfile(os.path.join(path, MODEL_FILE)):
+        if os.path.isdir(path) and not os.listdir(path):
+            return
+        raise UsageError(
+            "{}: exists and is not a bundle; move it away or choose another --bundle".format(path)
+        )
+    listed = set(read_model_json(path).get("files") or ())
+    foreign = [
+        name
+        for name in _files_below(path)
+        if name != MODEL_FILE and name not in listed and name.split("/")[0] not in OPEN_FOLDERS
+    ]
+    if foreign:
+        raise UsageError(
+            "{}: holds files that do not belong to the bundle ({}); "
+            "move them away or choose another --bundle".format(path, ", ".join(foreign[:3]))
+        )
+
+
+def write_labels(path: str, labels: Sequence[str]) -> None:
+    """Write a labels.txt.
+
+    Raises:
+        LegoclfError: a label holds a line break, or is empty.
+    """
+    for label in labels:
+        if not label or len(label.splitlines()) != 1:
+            raise LegoclfError("label {!r}: expected one line of text; rename its folder".format(label))
+    with open(path, "wb") as stream:
+        stream.write("".join(label + "\n" for label in labels).encode("utf-8"))
+
+
+def _files_below(directory: str) -> Iterator[str]:
+    """Relative names (``/`` between folders) of all files below a directory, sorted."""
+    names = []
+    for folder, _, files in os.walk(directory):
+        relative = os.path.relpath(folder, directory).replace(os.sep, "/")
+        names += [name if relative == "." else relative + "/" + name for name in files]
+    return iter(sorted(names))
+
+
+def _file_record(path: str) -> FileRecord:
+    return FileRecord(sha256_file(path), os.path.getsize(path))
+
+
+def _replace_directory(source: str, target: str) -> None:
+    """Move ``source`` to ``target``; what stood there is put back if that fails, else removed."""
+    if not os.path.lexists(target):
+        os.rename(source, target)
+        return
+    aside = source + ".old"
+    os.rename(target, aside)
+    try:
+        os.rename(source, target)
+    except OSError:
+        os.rename(aside, target)
+        raise
+    shutil.rmtree(aside)

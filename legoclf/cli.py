@@ -1,0 +1,173 @@
+"""The command line: finds the subcommand, imports its stage alone, and turns errors into one line.
+
+This is the one module that names every stage. A stage's command module defines ``add_arguments(parser)``
+and ``run(args)``, returning the exit code; its docstring is the help text.
+"""
+
+import argparse
+import difflib
+import importlib
+import logging
+import os
+import sys
+from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
+
+from legoclf import __version__
+from legoclf.errors import LegoclfError, UsageError
+
+
+class Command(NamedTuple):
+    """A subcommand: the module behind it, its line in the help, and the Python it needs."""
+
+    module: str
+    summary: str
+    python: Tuple[int, int] = (3, 6)
+
+
+TRAINING_PYTHON = (3, 11)
+
+COMMANDS: Dict[str, Command] = {
+    "retrain": Command(
+        "legoclf.retrain.command", "train a classifier on a folder of photos", TRAINING_PYTHON
+    ),
+    "classify": Command("legoclf.classify", "name what images show"),
+    "verify": Command(
+        "legoclf.convert.verify_command", "prove that a bundle's graphs say the same", TRAINING_PYTHON
+    ),
+    "data check": Command(
+        "legoclf.data.check_command", "look a folder of photos over, and show its split", TRAINING_PYTHON
+    ),
+    "data render": Command(
+        "legoclf.data.render_command", "render a data set of bricks from part geometry", TRAINING_PYTHON
+    ),
+    "benchmark extract": Command(
+        "legoclf.benchmarks.extract_command",
+        "rate of feature extraction against the bare ONNX Runtime",
+        TRAINING_PYTHON,
+    ),
+    "demo": Command("legoclf.retrain.demo_command", "the whole path on rendered bricks", TRAINING_PYTHON),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse whose errors are UsageError, so that they are told like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError("{} (see {} --help)".format(message, self.prog))
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run `legoclf`; the exit code: 0 done, 1 the work failed, 2 the call was wrong, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        return _dispatch(arguments)
+    except LegoclfError as error:
+        if debug:
+            raise
+        sys.stderr.write("legoclf: error: {}\n".format(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        sys.stderr.write("\nlegoclf: interrupted; the same command again goes on from what is done\n")
+        return 130
+    except BrokenPipeError:
+        # The reader (`| head`) has gone. Python would complain once more when it flushes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _dispatch(arguments: List[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(_overview(""))
+        return 0
+    if arguments[0] == "--version":
+        sys.stdout.write("legoclf {}\n".format(__version__))
+        return 0
+    name, rest = _find_command(arguments)
+    if name not in COMMANDS:
+        sys.stdout.write(_overview(name))
+        return 0
+    command = COMMANDS[name]
+    if sys.version_info < command.python:
+        raise LegoclfError(
+            "`legoclf {}` needs Python 3.11 to 3.13, and this is {}.{}; "
+            "run it on the training machine".format(name, *sys.version_info[:2])
+        )
+    module: Any = importlib.import_module(command.module)
+    parser = _Parser(
+        prog="legoclf " + name,
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    parser.set_defaults(command_line=["legoclf"] + arguments)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    args, unknown = parser.parse_known_args(_underscored(rest))
+    if unknown:
+        raise UsageError(_unknown_argument(unknown[0], parser))
+    code: int = module.run(args)
+    return code
+
+
+def _find_command(arguments: List[str]) -> Tuple[str, List[str]]:
+    """The subcommand (one or two words) and the arguments behind it; a group alone is itself."""
+    first = arguments[0]
+    if first in COMMANDS:
+        return first, arguments[1:]
+    names = [name.split()[0] for name in COMMANDS]
+    if first not in names:
+        raise UsageError("no subcommand {!r}{}; see legoclf --help".format(first, _nearest(first, names)))
+    if len(arguments) == 1 or arguments[1] in ("-h", "--help"):
+        return first, []
+    both = first + " " + arguments[1]
+    if both not in COMMANDS:
+        raise UsageError(
+            "no subcommand {!r}{}; see legoclf {} --help".format(both, _nearest(both, list(COMMANDS)), first)
+        )
+    return both, arguments[2:]
+
+
+def _overview(group: str) -> str:
+    lines = ["usage: legoclf {} ...".format(group + " SUBCOMMAND" if group else "SUBCOMMAND"), ""]
+    if not group:
+        lines += ["From a folder of photos to a classifier at camera rate on a Jetson Nano.", ""]
+    lines += [
+        "  {:<20}{}".format(name, command.summary)
+        for name, command in COMMANDS.items()
+        if not group or name.split()[0] == group
+    ]
+    lines += ["", "`legoclf SUBCOMMAND --help` tells the flags; --debug shows the traceback of an error."]
+    if not group:
+        lines += ["`legoclf --version` tells the version."]
+    return "\n".join(lines) + "\n"
+
+
+def _underscored(arguments: List[str]) -> List[str]:
+    """Flags with underscores, as retrain.py writes them; values and what stands behind ``--`` stay."""
+    result = []
+    for index, argument in enumerate(arguments):
+        if argument == "--":
+            return result + arguments[index:]
+        if argument.startswith("--"):
+            flag, equals, value = argument.partition("=")
+            argument = "--" + flag[2:].replace("-", "_") + equals + value
+        result.append(argument)
+    return result
+
+
+def _unknown_argument(argument: str, parser: argparse.ArgumentParser) -> str:
+    if not argument.startswith("-"):
+        return "unexpected argument {!r} (see {} --help)".format(argument, parser.prog)
+    flag = argument.partition("=")[0]
+    known = [name for action in parser._actions for name in action.option_strings]
+    return "unknown flag {}{} (see {} --help)".format(flag, _nearest(flag, known), parser.prog)
+
+
+def _nearest(word: str, known: List[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return "; did you mean {}?".format(close[0]) if close else ""

@@ -1,0 +1,58 @@
+"""Running a bundle's ONNX graph with ONNX Runtime."""
+
+from typing import Dict, List, Optional, Sequence
+
+import numpy as np
+
+from legoclf.errors import LegoclfError, missing_package
+
+
+class OnnxRuntimeSession:
+    """One ONNX graph, loaded once; a context manager.
+
+    Call order: enter, :meth:`run` as often as wanted, exit. Arrays that :meth:`run` returns are the
+    caller's own. One session may be run from several threads.
+
+    Args:
+        path: the .onnx file; its one input is float32 [N, 3, H, W].
+        threads: threads within one operator; None leaves it to ONNX Runtime (all cores). With 1 the
+            result does not depend on the machine's number of cores.
+    """
+
+    def __init__(self, path: str, threads: Optional[int] = None) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise missing_package("onnxruntime", "train") from error
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+            # Waiting threads that spin would take the core that the caller decodes on.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's own errors share no base class
+            raise LegoclfError("{}: ONNX Runtime does not load it: {}".format(path, error)) from error
+        self._input = self._session.get_inputs()[0].name
+        self.outputs: List[str] = [output.name for output in self._session.get_outputs()]
+
+    def __enter__(self) -> "OnnxRuntimeSession":
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        del self._session
+
+    def run(self, batch: np.ndarray, outputs: Optional[Sequence[str]] = None) -> Dict[str, np.ndarray]:
+        """Run one batch.
+
+        Args:
+            batch: float32 [N, 3, H, W].
+            outputs: names of the graph outputs wanted; None for all.
+
+        Returns:
+            each output's name and array, float32 [N, ...].
+        """
+        names = list(outputs or self.outputs)
+        return dict(zip(names, self._session.run(names, {self._input: batch})))

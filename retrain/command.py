@@ -1,0 +1,260 @@
+"""Train a classifier on a folder of photos.
+
+    legoclf retrain --image_dir ~/lego_bricks
+
+IMAGE_DIR holds a folder of images for each class. Out comes <image_dir name>.bundle in the working folder:
+frozen graph, SavedModel, ONNX, labels, figures and a report.
+
+The flags are those of TF-Hub's retrain.py, with these departures: the feature vector is the embedded
+ImageNet MobileNetV2 unless --tfhub_module names another; the head is trained by L-BFGS unless a flag of SGD
+is given (--how_many_training_steps, --learning_rate, --train_batch_size, --validation_batch_size,
+--eval_step_interval, --intermediate_store_frequency); the split hashes the path within the data set, so that
+moving the data set keeps it; a folder of summaries is never deleted; label names stay as written.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from legoclf.contract import GEOMETRIES
+from legoclf.errors import UsageError
+from legoclf.retrain.augment import Augmentation
+from legoclf.retrain.heads import SgdSettings
+from legoclf.retrain.settings import HEADS, Outputs, Settings
+from legoclf.split import SPLIT_HASHES
+
+if TYPE_CHECKING:
+    from legoclf.retrain.training import Trained
+
+VERBOSITIES = {"DEBUG": "DEBUG", "INFO": "INFO", "WARN": "WARNING", "ERROR": "ERROR", "FATAL": "CRITICAL"}
+
+#: Flags of SGD: one of them given means that SGD is wanted.
+_SGD_FLAGS = (
+    "how_many_training_steps",
+    "learning_rate",
+    "train_batch_size",
+    "validation_batch_size",
+    "eval_step_interval",
+)
+_AUGMENTATION_FLAGS = ("random_crop", "random_scale", "random_brightness", "flip_left_right")
+
+#: retrain.py's default places, in the order of Outputs.
+_DEFAULT_PLACES = {
+    "output_graph": "/tmp/output_graph.pb",
+    "output_labels": "/tmp/output_labels.txt",
+    "summaries_dir": "/tmp/retrain_logs",
+    "intermediate_output_graphs_dir": "/tmp/intermediate_graph/",
+}
+
+_CLASSES_SHOWN = 30
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the flags of `legoclf retrain`."""
+    parser.usage = "%(prog)s --image_dir IMAGE_DIR [flags]"
+    _add_data_flags(parser.add_argument_group("data"))
+    _add_feature_flags(parser.add_argument_group("feature vector"))
+    _add_augmentation_flags(parser.add_argument_group("augmentation"))
+    _add_head_flags(parser.add_argument_group("head"))
+    _add_result_flags(parser.add_argument_group("results"))
+
+
+def _add_data_flags(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--image_dir", type=Path, required=True, help="folder with a folder of images for each class")
+    for split in ("testing", "validation"):
+        default = getattr(Settings, f"{split}_percentage")
+        add(f"--{split}_percentage", type=int, default=default, help=f"of each class ({default})")
+    add(
+        "--split_hash",
+        choices=SPLIT_HASHES,
+        default=Settings.split_hash,
+        help="what decides the split: the path within the data set, or the full one as in retrain.py",
+    )
+    add("--lowercase_labels", action="store_true", help="labels in retrain.py's lower-cased form")
+    add("--strict", action="store_true", help="fail on an image that cannot be used; else it is skipped")
+
+
+def _add_feature_flags(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--tfhub_module", metavar="HANDLE", help="TF-Hub handle, URL or SavedModel folder (the embedded one)")
+    add("--input_size", type=int, help="side of the module's input in pixels, where it does not tell")
+    add(
+        "--geometry",
+        choices=GEOMETRIES,
+        default=Settings.geometry,
+        help=f"how an image fits the input ({Settings.geometry})",
+    )
+    add(
+        "--bottleneck_dir",
+        type=Path,
+        default=Settings.bottleneck_dir,
+        help=f"where extracted features are kept ({Settings.bottleneck_dir})",
+    )
+
+
+def _add_augmentation_flags(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--flip_left_right", action="store_true", help="mirror at random; a mirrored part is another class!")
+    for name, meaning in (
+        ("crop", "margin cut off at random"),
+        ("scale", "enlarged at random by up to this"),
+        ("brightness", "made lighter or darker at random by up to this"),
+    ):
+        add(f"--random_{name}", type=int, default=0, metavar="PERCENT", help=f"{meaning} (0)")
+    add(
+        "--cache_views",
+        type=int,
+        default=Settings.cache_views,
+        help=f"augmented views kept of each training image ({Settings.cache_views})",
+    )
+
+
+def _add_head_flags(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--head", choices=HEADS, help=f"how it is trained ({Settings.head}; sgd where a flag of SGD is given)"
+    )
+    add("--how_many_training_steps", type=int, help=f"of SGD ({SgdSettings.how_many_training_steps})")
+    add("--learning_rate", type=float, help=f"of SGD ({SgdSettings.learning_rate})")
+    add("--train_batch_size", type=int, help=f"of SGD ({SgdSettings.train_batch_size})")
+    add(
+        "--validation_batch_size",
+        type=int,
+        help=f"drawn at each evaluation; -1: the whole set ({SgdSettings.validation_batch_size})",
+    )
+    add("--eval_step_interval", type=int, help=f"of SGD ({SgdSettings.eval_step_interval})")
+    add(
+        "--test_batch_size",
+        type=int,
+        default=Settings.test_batch_size,
+        help=f"drawn for the final test; -1: the whole set ({Settings.test_batch_size})",
+    )
+    add("--seed", type=int, default=Settings.seed, help="of batches, weights and views (0)")
+
+
+def _add_result_flags(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--bundle", type=Path, help="the bundle to write (<image_dir name>.bundle in the working folder)")
+    add("--final_tensor_name", default=Settings.final_tensor_name, help="of the softmax (final_result)")
+    add("--print_misclassified_test_images", action="store_true", help="list the test images named wrong")
+    for flag, what in (
+        ("output_graph", "a copy of the frozen graph"),
+        ("output_labels", "a copy of the labels"),
+        ("summaries_dir", "TensorBoard logs"),
+        ("intermediate_output_graphs_dir", "frozen graphs of steps on the way"),
+    ):
+        add(f"--{flag}", type=Path, help=f"{what} ({_DEFAULT_PLACES[flag]})")
+    add("--saved_model_dir", type=Path, help="a copy of the SavedModel (none)")
+    add(
+        "--intermediate_store_frequency",
+        type=int,
+        default=0,
+        metavar="STEPS",
+        help="steps from one of those graphs to the next; 0: none (0)",
+    )
+    add("--logging_verbosity", choices=tuple(VERBOSITIES), default="INFO", help="(INFO)")
+    add("--json", action="store_true", help="print one JSON object instead of text")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train as the command line says and print what came out."""
+    logging.getLogger().setLevel(VERBOSITIES[args.logging_verbosity])
+    settings = settings_of(args)
+
+    from legoclf.retrain.feature_vector import default_cache_dir
+    from legoclf.retrain.training import retrain
+
+    trained = retrain(settings, default_cache_dir())
+    if args.json:
+        sys.stdout.write(json.dumps(_as_json(trained), ensure_ascii=False, indent=2) + "\n")
+    else:
+        sys.stdout.write(_as_text(trained, args.print_misclassified_test_images))
+    return 0
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """The settings that parsed flags mean."""
+    name = args.image_dir.resolve().name
+    given = {flag: getattr(args, flag) for flag in _SGD_FLAGS if getattr(args, flag) is not None}
+    wants_sgd = bool(given) or args.intermediate_store_frequency > 0
+    if args.head == "lbfgs" and wants_sgd:
+        flags = ", ".join("--" + flag for flag in given) or "--intermediate_store_frequency"
+        raise UsageError(f"--head lbfgs takes no flag of SGD, and {flags} is one; leave one of them out")
+    places = {
+        flag: Path(place) if getattr(args, flag) is None else getattr(args, flag)
+        for flag, place in _DEFAULT_PLACES.items()
+    }
+    return Settings(
+        image_dir=args.image_dir,
+        bundle=args.bundle or Path(f"{name}.bundle"),
+        tfhub_module=args.tfhub_module,
+        input_size=args.input_size,
+        geometry=args.geometry,
+        lowercase_labels=args.lowercase_labels,
+        split_hash=args.split_hash,
+        testing_percentage=args.testing_percentage,
+        validation_percentage=args.validation_percentage,
+        strict=args.strict,
+        augmentation=Augmentation(**{flag: getattr(args, flag) for flag in _AUGMENTATION_FLAGS}),
+        cache_views=args.cache_views,
+        head=args.head or ("sgd" if wants_sgd else "lbfgs"),
+        sgd=SgdSettings(**given),
+        test_batch_size=args.test_batch_size,
+        seed=args.seed,
+        final_tensor_name=args.final_tensor_name,
+        bottleneck_dir=args.bottleneck_dir,
+        outputs=Outputs(
+            **places,
+            saved_model_dir=args.saved_model_dir,
+            intermediate_store_frequency=args.intermediate_store_frequency,
+            optional=frozenset(flag for flag in _DEFAULT_PLACES if getattr(args, flag) is None),
+        ),
+        command=tuple(args.command_line),
+    )
+
+
+def _as_text(trained: "Trained", with_mistakes: bool) -> str:
+    bundle, report = trained.bundle, trained.report
+    lines = []
+    if report is None:
+        lines.append(
+            "No test image: the accuracy was not measured. Add images, or raise --testing_percentage."
+        )
+    else:
+        if with_mistakes:
+            lines.append("=== MISCLASSIFIED TEST IMAGES ===")
+            width = max([len(mistake.path) for mistake in report.mistakes], default=0)
+            lines += [f"{mistake.path:<{width}}  {mistake.predicted}" for mistake in report.mistakes]
+        low, high = report.interval
+        if len(report.labels) <= _CLASSES_SHOWN:
+            lines.append(f"{'class':<32} {'images':>6} {'recall':>7} {'precision':>9}")
+            for figures in report.per_class:
+                recall, precision = (_percent(x) for x in (figures.recall, figures.precision))
+                lines.append(f"{figures.label:<32} {figures.images:>6} {recall:>7} {precision:>9}")
+        lines.append(f"Final test accuracy = {100 * report.accuracy:.1f}% (N={report.images})")
+        lines.append(f"95 % interval: {100 * low:.1f}% to {100 * high:.1f}%")
+    shown = os.path.relpath(bundle.path)
+    lines.append(f"bundle: {shown}")
+    if report is not None:
+        lines.append(f"report: {os.path.join(shown, 'report', 'index.html')}")
+    lines.append(f"next: legoclf classify {shown} PHOTO")
+    return "\n".join(lines) + "\n"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}%"
+
+
+def _as_json(trained: "Trained") -> dict[str, object]:
+    return {
+        "bundle": trained.bundle.path,
+        "labels": trained.bundle.labels,
+        "metrics": trained.bundle.metrics,
+        "skipped": [{"path": str(x.path), "reason": x.reason} for x in trained.dataset.rejected],
+        "warnings": list(trained.dataset.warnings),
+    }

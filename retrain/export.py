@@ -1,0 +1,235 @@
+"""From a trained head to a bundle, and to the other places retrain.py writes to."""
+
+import datetime
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from legoclf import __version__
+from legoclf.bundle import FROZEN_GRAPH, GOLDEN_FILE, LABELS_FILE, ONNX_MODEL, REPORT, SAVED_MODEL, Bundle
+from legoclf.bundle_writer import BundleWriter
+from legoclf.contract import InputContract
+from legoclf.convert.frozen import attach_head, read_frozen
+from legoclf.convert.frozen import serialize as serialize_graph
+from legoclf.convert.onnx_graph import attach_onnx_head
+from legoclf.convert.onnx_graph import serialize as serialize_onnx
+from legoclf.convert.saved_model import write_saved_model
+from legoclf.data.folder import DataSet
+from legoclf.errors import LegoclfError
+from legoclf.image import read_image
+from legoclf.retrain.evaluate import Report
+from legoclf.retrain.feature_vector import FeatureVector
+from legoclf.retrain.golden import golden_images, write_golden
+from legoclf.retrain.heads import Head
+from legoclf.retrain.report import write_report
+from legoclf.retrain.settings import Outputs, Settings
+from legoclf.session import OnnxRuntimeSession
+
+LOGGER = logging.getLogger(__name__)
+
+#: The packages whose versions can change a result.
+_RECORDED_PACKAGES = (
+    "keras", "numpy", "onnx", "onnxruntime", "onnxslim", "opencv-python-headless", "opencv-python", "pillow",
+    "scipy", "simplejpeg", "tensorflow", "tensorflow-cpu", "tensorflow-hub", "tf2onnx",
+)  # fmt: skip
+
+_GOLDEN_IMAGES = 4
+
+
+def export(
+    settings: Settings,
+    dataset: DataSet,
+    vector: FeatureVector,
+    contract: InputContract,
+    head: Head,
+    validation: Report | None,
+    test: Report | None,
+) -> Bundle:
+    """Write the bundle, then the copies outside it; the opened bundle."""
+    import onnx
+
+    graph = attach_head(read_frozen(vector.frozen_path), head.weights, head.bias, settings.final_tensor_name)
+    provenance = _provenance(settings, dataset, vector, head)
+    with BundleWriter(str(settings.bundle)) as writer:
+        Path(writer.file(FROZEN_GRAPH)).write_bytes(serialize_graph(graph))
+        write_saved_model(graph, Path(writer.file(SAVED_MODEL)), dataset.labels, settings.final_tensor_name)
+        model = attach_onnx_head(
+            onnx.load(vector.onnx_path),
+            head.weights,
+            head.bias,
+            {
+                "labels": json.dumps(dataset.labels, ensure_ascii=False),
+                "input_contract": json.dumps(contract.to_json()),
+            },
+        )
+        Path(writer.file(ONNX_MODEL)).write_bytes(serialize_onnx(model))
+        _write_golden(writer, dataset, contract)
+        if test is not None:
+            page = Path(writer.file(f"{REPORT}/index.html"))
+            facts = _facts(settings, dataset, vector, head, validation)
+            write_report(page, settings.bundle.stem, test, settings.image_dir, facts)
+        bundle = writer.finish(dataset.labels, contract, _metrics(dataset, validation, test), provenance)
+    _write_copies(settings.outputs, bundle)
+    return bundle
+
+
+def check_outputs(outputs: Outputs) -> None:
+    """Refuse an output that could not be written, before the work is done.
+
+    Raises:
+        LegoclfError: the place of an output that was asked for by flag is a folder, or not writable.
+    """
+    for name in ("output_graph", "output_labels"):
+        path = getattr(outputs, name)
+        if path is None or name in outputs.optional:
+            continue
+        if path.is_dir():
+            raise LegoclfError(f"--{name} {path}: is a folder; name a file")
+        _check_writable(name, path.parent)
+    saved_model = outputs.saved_model_dir
+    if saved_model is not None:
+        if saved_model.exists() and (not saved_model.is_dir() or any(saved_model.iterdir())):
+            raise LegoclfError(f"--saved_model_dir {saved_model}: exists; name a folder that does not")
+        _check_writable("saved_model_dir", saved_model.parent)
+
+
+def write_intermediate(settings: Settings, vector: FeatureVector, head: Head, step: int) -> None:
+    """The frozen graph of one step, as retrain.py names it."""
+    folder = settings.outputs.intermediate_output_graphs_dir
+    assert folder is not None
+    folder.mkdir(parents=True, exist_ok=True)
+    graph = attach_head(read_frozen(vector.frozen_path), head.weights, head.bias, settings.final_tensor_name)
+    (folder / f"intermediate_{step}.pb").write_bytes(serialize_graph(graph))
+
+
+def _check_writable(flag: str, folder: Path) -> None:
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise LegoclfError(f"--{flag}: {folder} is not a folder that can be written to")
+
+
+def _write_golden(writer: BundleWriter, dataset: DataSet, contract: InputContract) -> None:
+    """Images of different classes, from the test set if there is one."""
+    candidates = dataset.by_split("test") or dataset.images
+    by_class = {item.label_index: item for item in reversed(candidates)}
+    chosen = [by_class[index] for index in sorted(by_class)][:_GOLDEN_IMAGES]
+    images = golden_images([read_image(str(item.path)) for item in chosen], contract)
+    with OnnxRuntimeSession(writer.file(ONNX_MODEL), threads=1) as session:
+        write_golden(Path(writer.file(GOLDEN_FILE)), images, contract, session)
+
+
+def _metrics(dataset: DataSet, validation: Report | None, test: Report | None) -> dict[str, Any]:
+    metrics: dict[str, Any] = {
+        "images": {split: len(dataset.by_split(split)) for split in ("train", "validation", "test")}
+    }
+    for name, report in (("validation", validation), ("test", test)):
+        if report is None:
+            continue
+        metrics[f"{name}_accuracy"] = report.accuracy
+        metrics[f"{name}_accuracy_interval_95"] = list(report.interval)
+        metrics[f"{name}_cross_entropy"] = _rounded(report.cross_entropy)
+    if test is not None:
+        metrics["final_test_accuracy_percent"] = round(100 * test.accuracy, 1)
+        metrics["per_class"] = [vars(figures) for figures in test.per_class]
+        metrics["confusion"] = test.confusion.tolist()
+        metrics["misclassified"] = [
+            {**vars(mistake), "probability": _rounded(mistake.probability)} for mistake in test.mistakes
+        ]
+    return metrics
+
+
+def _provenance(settings: Settings, dataset: DataSet, vector: FeatureVector, head: Head) -> dict[str, Any]:
+    return {
+        "created": _now(),
+        "legoclf": __version__,
+        "command": list(settings.command),
+        "seed": settings.seed,
+        "data_set": {
+            "name": settings.image_dir.resolve().name,
+            "fingerprint": dataset.fingerprint,
+            "split_hash": settings.split_hash,
+            "testing_percentage": settings.testing_percentage,
+            "validation_percentage": settings.validation_percentage,
+            "skipped": len(dataset.rejected),
+        },
+        "module": {
+            "name": vector.name,
+            "handle": vector.handle,
+            "source": vector.source,
+            "identity": vector.identity,
+            "feature_size": vector.feature_size,
+        },
+        "augmentation": {**vars(settings.augmentation), "views": settings.views - 1},
+        "head": {name: _rounded(value) for name, value in head.how.items()},
+        "final_tensor_name": settings.final_tensor_name,
+        "python": platform.python_version(),
+        "packages": _versions(),
+    }
+
+
+def _facts(
+    settings: Settings, dataset: DataSet, vector: FeatureVector, head: Head, validation: Report | None
+) -> dict[str, object]:
+    counts = [f"{len(dataset.by_split(split))} {split}" for split in ("train", "validation", "test")]
+    return {
+        "data set": f"{len(dataset.labels)} classes; images: {', '.join(counts)}",
+        "skipped images": len(dataset.rejected),
+        "validation accuracy": "not measured" if validation is None else f"{validation.accuracy:.1%}",
+        "feature vector": vector.name,
+        "head": ", ".join(f"{name} {_rounded(value)}" for name, value in head.how.items()),
+        "augmented views an image": settings.views - 1,
+        "seed": settings.seed,
+        "command": " ".join(settings.command),
+    }
+
+
+def _write_copies(outputs: Outputs, bundle: Bundle) -> None:
+    copies: list[tuple[str, str, Path | None, Callable[[str, str], object]]] = [
+        ("output_graph", FROZEN_GRAPH, outputs.output_graph, shutil.copyfile),
+        ("output_labels", LABELS_FILE, outputs.output_labels, shutil.copyfile),
+        ("saved_model_dir", SAVED_MODEL, outputs.saved_model_dir, shutil.copytree),
+    ]
+    for flag, name, target, copy in copies:
+        if target is None:
+            continue
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy(os.path.join(bundle.path, name), str(target))
+        except OSError as error:
+            message = f"--{flag} {target}: not written: {error.strerror}; the bundle holds it as {name}"
+            if flag not in outputs.optional:
+                raise LegoclfError(message) from error
+            LOGGER.warning("warning: %s", message)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _RECORDED_PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _now() -> str:
+    """The time in UTC to the second; SOURCE_DATE_EPOCH sets it, as for any reproducible build."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.datetime.now(datetime.UTC)
+    if epoch:
+        moment = datetime.datetime.fromtimestamp(int(epoch), datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _rounded(value: object) -> object:
+    """Numbers at the six digits that mean something, so that they read well."""
+    return float(f"{value:.6g}") if isinstance(value, float | np.floating) else value

@@ -1,0 +1,88 @@
+"""What a run of `legoclf retrain` was asked to do."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from legoclf.contract import GEOMETRIES
+from legoclf.errors import UsageError
+from legoclf.retrain.augment import Augmentation
+from legoclf.retrain.heads import SgdSettings
+
+#: Augmented views kept of each training image, where a distortion is on. More than these gain less
+#: than the spread between seeds on the 800 photos this was tried with.
+DEFAULT_CACHE_VIEWS = 8
+
+HEADS = ("lbfgs", "sgd")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where results go beside the bundle; None leaves one out.
+
+    ``optional`` are outputs at their default place: one that cannot be written there is warned of.
+    """
+
+    output_graph: Path | None = None
+    output_labels: Path | None = None
+    saved_model_dir: Path | None = None
+    summaries_dir: Path | None = None
+    intermediate_output_graphs_dir: Path | None = None
+    intermediate_store_frequency: int = 0
+    optional: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides the result of a run. Defaults here are the command's defaults."""
+
+    image_dir: Path
+    bundle: Path
+    tfhub_module: str | None = None
+    input_size: int | None = None
+    geometry: str = "squash"
+    lowercase_labels: bool = False
+    split_hash: str = "relative"
+    testing_percentage: int = 10
+    validation_percentage: int = 10
+    strict: bool = False
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    cache_views: int = DEFAULT_CACHE_VIEWS
+    head: str = "lbfgs"
+    sgd: SgdSettings = field(default_factory=SgdSettings)
+    test_batch_size: int = -1
+    seed: int = 0
+    final_tensor_name: str = "final_result"
+    bottleneck_dir: Path = Path("/tmp/bottleneck")
+    outputs: Outputs = field(default_factory=Outputs)
+    command: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.head not in HEADS:
+            raise UsageError(f"--head: got {self.head}, expected one of {', '.join(HEADS)}")
+        if self.geometry not in GEOMETRIES:
+            raise UsageError(f"--geometry: got {self.geometry}, expected one of {', '.join(GEOMETRIES)}")
+        _at_least("cache_views", self.cache_views, 0)
+        _at_least("seed", self.seed, 0)
+        if self.input_size is not None:
+            _at_least("input_size", self.input_size, 1)
+        for name in ("how_many_training_steps", "train_batch_size", "eval_step_interval"):
+            _at_least(name, getattr(self.sgd, name), 1)
+        if self.sgd.learning_rate <= 0:
+            raise UsageError(f"--learning_rate: got {self.sgd.learning_rate}, expected more than 0")
+        for name, value in (
+            ("validation_batch_size", self.sgd.validation_batch_size),
+            ("test_batch_size", self.test_batch_size),
+        ):
+            if value != -1 and value < 1:
+                raise UsageError(f"--{name}: got {value}, expected 1 or more, or -1 for the whole set")
+        _at_least("intermediate_store_frequency", self.outputs.intermediate_store_frequency, 0)
+
+    @property
+    def views(self) -> int:
+        """Rows of each training image: the plain one and the augmented ones."""
+        return 1 + self.cache_views if self.augmentation.active else 1
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise UsageError(f"--{name}: got {value}, expected {least} or more")

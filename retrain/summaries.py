@@ -1,0 +1,47 @@
+"""TensorBoard logs of the head's training, in train/ and validation/ as retrain.py wrote them."""
+
+from pathlib import Path
+from typing import Any
+
+from legoclf.errors import LegoclfError
+from legoclf.retrain.heads import Evaluation
+
+
+class Summaries:
+    """Writes accuracy and cross entropy by step; a context manager. What lies in the folder stays."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._writers: dict[str, Any] = {}
+
+    def __enter__(self) -> "Summaries":
+        import tensorflow as tf
+
+        try:
+            for name in ("train", "validation"):
+                self._writers[name] = tf.summary.create_file_writer(str(self.directory / name))
+        except (OSError, tf.errors.OpError) as error:
+            raise LegoclfError(f"--summaries_dir {self.directory}: cannot be written: {error}") from error
+        return self
+
+    def add(self, evaluation: Evaluation) -> None:
+        """One evaluation as points at its step."""
+        self._point("train", evaluation.step, evaluation.train_accuracy, evaluation.train_cross_entropy)
+        if evaluation.validation_accuracy is not None:
+            self._point(
+                "validation",
+                evaluation.step,
+                evaluation.validation_accuracy,
+                evaluation.validation_cross_entropy,
+            )
+
+    def _point(self, name: str, step: int, accuracy: float, cross_entropy: float | None) -> None:
+        import tensorflow as tf
+
+        with self._writers[name].as_default(step=step):
+            tf.summary.scalar("accuracy_1", accuracy)
+            tf.summary.scalar("cross_entropy_1", cross_entropy)
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        for writer in self._writers.values():
+            writer.close()

@@ -1,0 +1,195 @@
+"""One run of `legoclf retrain`: data set, features, head, figures, bundle."""
+
+import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from legoclf.bundle import Bundle
+from legoclf.bundle_writer import check_replaceable
+from legoclf.contract import InputContract, unit_range_contract
+from legoclf.data.folder import DataSet, ImageItem, Rejected, scan_folder
+from legoclf.errors import LegoclfError
+from legoclf.progress import Progress
+from legoclf.retrain.evaluate import Report, evaluate
+from legoclf.retrain.export import check_outputs, export, write_intermediate
+from legoclf.retrain.extract import Extractor, Request
+from legoclf.retrain.feature_cache import FeatureCache
+from legoclf.retrain.feature_vector import FeatureVector, load_feature_vector
+from legoclf.retrain.heads import (
+    BalancedSampler,
+    Evaluation,
+    Features,
+    Head,
+    accuracy_and_cross_entropy,
+    train_lbfgs,
+    train_sgd,
+)
+from legoclf.retrain.settings import Settings
+from legoclf.retrain.summaries import Summaries
+from legoclf.session import OnnxRuntimeSession
+
+LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run ends with. ``report`` is None if the data set left no test image."""
+
+    bundle: Bundle
+    dataset: DataSet
+    head: Head
+    report: Report | None
+
+
+def retrain(settings: Settings, cache_dir: Path) -> Trained:
+    """Train a head and write its bundle.
+
+    Args:
+        cache_dir: where converted modules are kept.
+
+    Raises:
+        LegoclfError: the data set, the module or an output cannot be used; nothing is written then.
+    """
+    check_replaceable(str(settings.bundle))
+    check_outputs(settings.outputs)
+    dataset = scan_folder(
+        settings.image_dir,
+        labels="lowercase" if settings.lowercase_labels else "as-written",
+        split_hash=settings.split_hash,
+        testing_percentage=settings.testing_percentage,
+        validation_percentage=settings.validation_percentage,
+        strict=settings.strict,
+    )
+    vector = load_feature_vector(settings.tfhub_module, input_size=settings.input_size, cache_dir=cache_dir)
+    contract = unit_range_contract(vector.width, vector.height)._replace(geometry=settings.geometry)
+    dataset, features = extract_features(dataset, vector, contract, settings)
+    for line in dataset.warnings:
+        LOGGER.warning("warning: %s", line)
+    for rejected in dataset.rejected:
+        LOGGER.warning("skipped: %s: %s", rejected.path, rejected.reason)
+    LOGGER.info("%s", dataset.summary())
+    head = train_head(settings, vector, dataset, features)
+    validation, test = (
+        _held_out(settings, head, features[split], dataset, split) for split in ("validation", "test")
+    )
+    bundle = export(settings, dataset, vector, contract, head, validation, test)
+    return Trained(bundle, dataset, head, test)
+
+
+def extract_features(
+    dataset: DataSet, vector: FeatureVector, contract: InputContract, settings: Settings
+) -> tuple[DataSet, dict[str, Features]]:
+    """Features of all images, by split; images that do not decode leave the data set."""
+    import onnxruntime
+
+    made_with = {
+        "module": vector.identity,
+        "contract": contract.to_json(),
+        "engine": f"onnxruntime {onnxruntime.__version__}",
+    }
+    requests = [Request(item.path, settings.views if item.split == "train" else 1) for item in dataset.images]
+    rejected: list[Rejected] = []
+    rows: list[np.ndarray] = []
+    with ExitStack() as stack:
+        cache = stack.enter_context(FeatureCache(settings.bottleneck_dir, made_with, vector.feature_size))
+        session = stack.enter_context(OnnxRuntimeSession(str(vector.onnx_path), threads=1))
+        progress = stack.enter_context(Progress("extracting features", len(requests)))
+        extractor = Extractor(session, contract, cache, settings.augmentation, settings.seed)
+        for result in extractor.extract(requests):
+            progress.advance()
+            if result.rows is not None:
+                rows.append(result.rows)
+                continue
+            assert result.error is not None
+            if settings.strict:
+                raise LegoclfError(f"{result.error}; mend or remove it, or run without --strict")
+            rejected.append(Rejected(result.error.path, result.error.reason))
+    if rejected:
+        dataset = dataset.without(rejected)
+    return dataset, {split: _gather(dataset.images, rows, split) for split in ("train", "validation", "test")}
+
+
+def _gather(images: Sequence[ImageItem], rows: Sequence[np.ndarray], split: str) -> Features:
+    chosen = [(item, row) for item, row in zip(images, rows, strict=True) if item.split == split]
+    if not chosen:
+        return Features(np.zeros((0, rows[0].shape[1]), np.float32), np.zeros(0, np.int64))
+    labels = [item.label_index for item, row in chosen for _ in row]
+    return Features(np.concatenate([row for _, row in chosen]), np.array(labels, np.int64))
+
+
+def train_head(
+    settings: Settings, vector: FeatureVector, dataset: DataSet, features: dict[str, Features]
+) -> Head:
+    """Train the head that the settings name, with its logs and intermediate graphs."""
+    classes = len(dataset.labels)
+    with ExitStack() as stack:
+        summaries = None
+        if settings.outputs.summaries_dir is not None:
+            summaries = stack.enter_context(Summaries(settings.outputs.summaries_dir))
+
+        def on_evaluation(evaluation: Evaluation) -> None:
+            _log(evaluation, len(features["validation"]), settings.sgd.validation_batch_size)
+            if summaries is not None:
+                summaries.add(evaluation)
+
+        def on_step(step: int, head: Head) -> None:
+            frequency = settings.outputs.intermediate_store_frequency
+            if frequency and step and step % frequency == 0:
+                write_intermediate(settings, vector, head, step)
+
+        if settings.head == "sgd":
+            return train_sgd(
+                features["train"],
+                features["validation"],
+                classes,
+                settings.sgd,
+                settings.seed,
+                on_evaluation,
+                on_step,
+            )
+        head = train_lbfgs(features["train"], features["validation"], classes)
+        if summaries is not None:
+            summaries.add(_final_evaluation(head, features))
+        return head
+
+
+def _final_evaluation(head: Head, features: dict[str, Features]) -> Evaluation:
+    train, validation = features["train"], features["validation"]
+    held_out: tuple[float, float] | tuple[None, None] = (None, None)
+    if len(validation):
+        held_out = accuracy_and_cross_entropy(head.logits(validation.rows), validation.labels)
+    return Evaluation(0, *accuracy_and_cross_entropy(head.logits(train.rows), train.labels), *held_out)
+
+
+def _log(evaluation: Evaluation, validation_images: int, batch_size: int) -> None:
+    """The lines of retrain.py that scripts look for."""
+    step = evaluation.step
+    LOGGER.info("Step %d: Train accuracy = %.1f%%", step, 100 * evaluation.train_accuracy)
+    LOGGER.info("Step %d: Cross entropy = %f", step, evaluation.train_cross_entropy)
+    if evaluation.validation_accuracy is not None:
+        LOGGER.info(
+            "Step %d: Validation accuracy = %.1f%% (N=%d)",
+            step,
+            100 * evaluation.validation_accuracy,
+            validation_images if batch_size < 0 else batch_size,
+        )
+
+
+def _held_out(
+    settings: Settings, head: Head, features: Features, dataset: DataSet, split: str
+) -> Report | None:
+    paths = [item.relative for item in dataset.by_split(split)]
+    chosen = np.arange(len(features))
+    if split == "test" and settings.test_batch_size > 0 and len(features):
+        random = np.random.default_rng([settings.seed, 2])
+        chosen = BalancedSampler(features.labels).sample(random, settings.test_batch_size)
+    return evaluate(
+        head.logits(features.rows[chosen]),
+        features.labels[chosen],
+        [paths[index] for index in chosen],
+        dataset.labels,
+    )
