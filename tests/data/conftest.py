@@ -1,0 +1,54 @@
+"""Small data sets, made on the spot: every image differs from every other."""
+
+import hashlib
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def save_image() -> Callable[..., Path]:
+    """Write an image of 24 x 16 pixels whose content no other call repeats; its folders are made."""
+    seeds = itertools.count()
+
+    def save(path: Path, **options: object) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(next(seeds)).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path, **options)
+        return path
+
+    return save
+
+
+@pytest.fixture
+def make_set(tmp_path: Path, save_image: Callable[..., Path]) -> Callable[..., str]:
+    """Make a folder of class folders: ``make_set({"cat": 5, "train/dog": 3})`` gives its path."""
+
+    def make(counts: dict[str, int], name: str = "photos") -> str:
+        root = tmp_path / name
+        root.mkdir(exist_ok=True)
+        for folder, count in counts.items():
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                save_image(root / folder / f"{number:03d}.jpg")
+        return str(root)
+
+    return make
+
+
+@pytest.fixture
+def state_of() -> Callable[[str], dict[str, tuple[str, int]]]:
+    """Every file below a folder with the hash of its bytes and its time of change."""
+
+    def state(folder: str) -> dict[str, tuple[str, int]]:
+        return {
+            str(path): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+            for path in Path(folder).rglob("*")
+            if path.is_file()
+        }
+
+    return state
