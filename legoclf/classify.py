@@ -151,22 +151,20 @@ def _print_answer(answer: Answer) -> None:
     sys.stdout.write("{}: {}\n".format(answer.source.path, named))
 
 
-def _accuracy(answers: List[Answer]) -> Optional[Tuple[int, int]]:
+def count_right(answers: Iterable[Answer]) -> Tuple[int, int]:
     """How many of the images whose true label is known were named right, and how many those are."""
     known = [answer for answer in answers if answer.source.truth is not None]
-    right = sum(answer.top[0][0] == answer.source.truth for answer in known)
-    return (right, len(known)) if known else None
+    return sum(answer.top[0][0] == answer.source.truth for answer in known), len(known)
 
 
 def _print_accuracy(answers: List[Answer]) -> None:
-    counted = _accuracy(answers)
-    if counted is not None:
-        right, total = counted
+    right, total = count_right(answers)
+    if total:
         sys.stdout.write("accuracy: {:.1%} ({} of {})\n".format(right / total, right, total))
 
 
 def _as_json(bundle: Bundle, answers: List[Answer], failed: List[ImageError]) -> Dict[str, Any]:
-    counted = _accuracy(answers)
+    right, known = count_right(answers)
     return {
         "bundle": bundle.path,
         "images": [
@@ -178,5 +176,5 @@ def _as_json(bundle: Bundle, answers: List[Answer], failed: List[ImageError]) ->
             for answer in answers
         ],
         "skipped": [{"path": error.path, "reason": error.reason} for error in failed],
-        "accuracy": None if counted is None else counted[0] / counted[1],
+        "accuracy": right / known if known else None,
     }

@@ -105,7 +105,7 @@ def _dispatch(arguments: List[str]) -> int:
         allow_abbrev=False,
     )
     module.add_arguments(parser)
-    parser.set_defaults(command_line=["legoclf"] + arguments)
+    parser.set_defaults(command_line=["legoclf", *arguments])
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args, unknown = parser.parse_known_args(_underscored(rest))
     if unknown:
@@ -149,7 +149,7 @@ def _overview(group: str) -> str:
 
 def _underscored(arguments: List[str]) -> List[str]:
     """Flags with underscores, as retrain.py writes them; values and what stands behind ``--`` stay."""
-    result = []
+    result: List[str] = []
     for index, argument in enumerate(arguments):
         if argument == "--":
             return result + arguments[index:]

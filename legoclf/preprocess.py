@@ -78,7 +78,8 @@ def to_tensor(levels: np.ndarray, contract: InputContract) -> np.ndarray:
     Returns:
         float32 [3, H, W], ``level * scale + offset``; each operation rounds once, in float32.
     """
-    tensor = np.multiply(levels.transpose(2, 0, 1), np.float32(contract.scale), dtype=np.float32, order="C")
+    planes = levels.transpose(2, 0, 1)
+    tensor: np.ndarray = np.multiply(planes, np.float32(contract.scale), dtype=np.float32, order="C")
     if contract.offset:
         tensor += np.float32(contract.offset)
     return tensor

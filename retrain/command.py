@@ -65,7 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_data_flags(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--image_dir", type=Path, required=True, help="folder with a folder of images for each class")
+    add(
+        "--image_dir",
+        type=os.path.expanduser,
+        required=True,
+        help="folder with a folder of images for each class",
+    )
     for split in ("testing", "validation"):
         default = getattr(Settings, f"{split}_percentage")
         add(f"--{split}_percentage", type=int, default=default, help=f"of each class ({default})")
@@ -179,7 +184,7 @@ def run(args: argparse.Namespace) -> int:
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """The settings that parsed flags mean."""
-    name = args.image_dir.resolve().name
+    name = Path(args.image_dir).resolve().name
     given = {flag: getattr(args, flag) for flag in _SGD_FLAGS if getattr(args, flag) is not None}
     wants_sgd = bool(given) or args.intermediate_store_frequency > 0
     if args.head == "lbfgs" and wants_sgd:

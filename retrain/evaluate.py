@@ -93,7 +93,7 @@ def evaluate(
         per_class=[_class_figures(confusion, index, label) for index, label in enumerate(labels)],
         mistakes=[
             Mistake(paths[i], labels[truth[i]], labels[predicted[i]], float(probabilities[i, predicted[i]]))
-            for i in np.flatnonzero(predicted != truth)
+            for i in np.flatnonzero(predicted != truth).tolist()
         ],
     )
 

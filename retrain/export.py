@@ -75,7 +75,8 @@ def export(
         if test is not None:
             page = Path(writer.file(f"{REPORT}/index.html"))
             facts = _facts(settings, dataset, vector, head, validation)
-            write_report(page, settings.bundle.stem, test, settings.image_dir, facts)
+            pictures = {item.relative: item.path for item in dataset.images}
+            write_report(page, settings.bundle.stem, test, pictures, facts)
         bundle = writer.finish(dataset.labels, contract, _metrics(dataset, validation, test), provenance)
     _write_copies(settings.outputs, bundle)
     return bundle
@@ -122,7 +123,7 @@ def _write_golden(writer: BundleWriter, dataset: DataSet, contract: InputContrac
     candidates = dataset.by_split("test") or dataset.images
     by_class = {item.label_index: item for item in reversed(candidates)}
     chosen = [by_class[index] for index in sorted(by_class)][:_GOLDEN_IMAGES]
-    images = golden_images([read_image(str(item.path)) for item in chosen], contract)
+    images = golden_images([read_image(item.path) for item in chosen], contract)
     with OnnxRuntimeSession(writer.file(ONNX_MODEL), threads=1) as session:
         write_golden(Path(writer.file(GOLDEN_FILE)), images, contract, session)
 
@@ -154,7 +155,7 @@ def _provenance(settings: Settings, dataset: DataSet, vector: FeatureVector, hea
         "command": list(settings.command),
         "seed": settings.seed,
         "data_set": {
-            "name": settings.image_dir.resolve().name,
+            "name": Path(settings.image_dir).resolve().name,
             "fingerprint": dataset.fingerprint,
             "split_hash": settings.split_hash,
             "testing_percentage": settings.testing_percentage,

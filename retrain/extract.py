@@ -1,14 +1,14 @@
 """Features of images: read, decode, fit, augment and run, on all cores, through the cache.
 
-One worker a core does all of it for a chunk of images, with ONNX Runtime on that worker's thread
-alone. Decoding, resizing and inference release Python's lock, so the cores never wait for one
-another, and what a row is does not depend on their number.
+One worker a core does all of it for an image, with ONNX Runtime on that worker's thread alone.
+Decoding, resizing and inference release Python's lock, so the cores never wait for one another, and
+what a row is does not depend on their number.
 """
 
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -24,15 +24,12 @@ from legoclf.retrain.augment import Augmentation, augmented_view, view_random
 from legoclf.retrain.feature_cache import FeatureCache, row_key
 from legoclf.session import OnnxRuntimeSession
 
-#: Tensors in one run of the network. Larger ones fall out of the cores' caches and are no faster.
-BATCH_SIZE = 4
-
 
 @dataclass(frozen=True)
 class Request:
     """An image, and how many views of it are wanted: the plain one first, then augmented ones."""
 
-    path: Path
+    path: str
     views: int = 1
 
 
@@ -81,18 +78,18 @@ class Extractor:
         self.workers = workers or available_cores()
         self._fit = fastest_fit()
 
-    def extract(self, requests: Sequence[Request]) -> Iterator[Result]:
+    def extract(self, requests: Iterable[Request]) -> Iterator[Result]:
         """Features of images, in the order of the requests; few images are in memory at a time."""
         _one_thread_per_opencv_call()
-        chunks = _chunks(requests)
+        left = iter(requests)
         with ThreadPoolExecutor(self.workers) as pool:
-            waiting: deque[Future[list[_Extracted]]] = deque()
+            waiting: deque[Future[_Extracted]] = deque()
             try:
-                waiting.extend(pool.submit(self._chunk, chunk) for chunk in islice(chunks, 3 * self.workers))
+                waiting.extend(pool.submit(self._work, request) for request in islice(left, 4 * self.workers))
                 while waiting:
                     done = waiting.popleft().result()
-                    waiting.extend(pool.submit(self._chunk, chunk) for chunk in islice(chunks, 1))
-                    yield from map(self._keep, done)
+                    waiting.extend(pool.submit(self._work, request) for request in islice(left, 1))
+                    yield self._keep(done)
             finally:
                 for future in waiting:
                     future.cancel()
@@ -102,28 +99,20 @@ class Extractor:
             self.cache.add(key, row)
         if extracted.error is not None:
             return Result(extracted.request, error=extracted.error)
-        rows = [extracted.fresh.get(key, self.cache.get(key)) for key in extracted.keys]
-        return Result(extracted.request, rows=np.stack(rows))
+        return Result(extracted.request, rows=np.stack([self.cache[key] for key in extracted.keys]))
 
-    def _chunk(self, chunk: Sequence[Request]) -> list["_Extracted"]:
-        """What a worker does: all steps for some images, the network run on full batches."""
-        extracted: list[_Extracted] = []
-        tensors: list[np.ndarray] = []
-        missing: list[tuple[_Extracted, bytes]] = []
-        for request in chunk:
-            result = _Extracted(request, [], {})
-            extracted.append(result)
-            try:
-                for key, tensor in self._missing_views(request, result.keys):
-                    missing.append((result, key))
-                    tensors.append(tensor)
-            except ImageError as error:
-                result.error = error
-        for start in range(0, len(tensors), BATCH_SIZE):
-            batch = np.stack(tensors[start : start + BATCH_SIZE])
-            rows = self.session.run(batch, ["features"])["features"]
-            for (result, key), row in zip(missing[start : start + BATCH_SIZE], rows, strict=True):
-                result.fresh[key] = row
+    def _work(self, request: Request) -> "_Extracted":
+        """What a worker does: all steps for one image.
+
+        The network runs on one tensor at a time: on one thread a batch is no faster, and a row would
+        depend, in its last bits, on how many others shared its batch.
+        """
+        extracted = _Extracted(request, [], {})
+        try:
+            for key, tensor in self._missing_views(request, extracted.keys):
+                extracted.fresh[key] = self.session.run(tensor[None], ["features"])["features"][0]
+        except ImageError as error:
+            extracted.error = error
         return extracted
 
     def _missing_views(self, request: Request, keys: list[bytes]) -> Iterator[tuple[bytes, np.ndarray]]:
@@ -131,9 +120,9 @@ class Extractor:
         data = _read_file(request.path)
         content = hashlib.sha256(data).hexdigest()
         keys += [row_key(content, self._describe(view)) for view in range(request.views)]
-        missing = [view for view, key in enumerate(keys) if self.cache.get(key) is None]
+        missing = [view for view, key in enumerate(keys) if key not in self.cache]
         if missing:
-            image = decode_image(data, str(request.path))
+            image = decode_image(data, request.path)
             for view in missing:
                 yield keys[view], self._view(image, content, view)
 
@@ -157,25 +146,11 @@ class _Extracted:
     error: ImageError | None = None
 
 
-def _chunks(requests: Iterable[Request]) -> Iterator[list[Request]]:
-    """Consecutive requests that together fill at least one batch."""
-    chunk: list[Request] = []
-    views = 0
-    for request in requests:
-        chunk.append(request)
-        views += request.views
-        if views >= BATCH_SIZE:
-            yield chunk
-            chunk, views = [], 0
-    if chunk:
-        yield chunk
-
-
-def _read_file(path: Path) -> bytes:
+def _read_file(path: str) -> bytes:
     try:
-        return path.read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
-        raise ImageError(str(path), f"cannot be read: {error.strerror}") from error
+        raise ImageError(path, f"cannot be read: {error.strerror}") from error
 
 
 def _one_thread_per_opencv_call() -> None:

@@ -53,9 +53,12 @@ class FeatureCache:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.flush()
 
-    def get(self, key: bytes) -> np.ndarray | None:
-        """The row float32 [D] under a key, or None."""
-        return self._rows.get(key)
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._rows
+
+    def __getitem__(self, key: bytes) -> np.ndarray:
+        """The row float32 [D] under a key; KeyError if there is none."""
+        return self._rows[key]
 
     def add(self, key: bytes, row: np.ndarray) -> None:
         """Keep a row float32 [D]; it reaches the disk with the next full shard."""

@@ -57,7 +57,7 @@ def write_golden(
     path: Path, images: Sequence[np.ndarray], contract: InputContract, session: OnnxRuntimeSession
 ) -> None:
     """Write the file: each image through the reference preprocessing and the shipped ONNX graph."""
-    arrays: dict[str, np.ndarray] = {f"bound_{name}": np.float64(bound) for name, bound in BOUNDS.items()}
+    arrays: dict[str, np.ndarray] = {f"bound_{name}": np.array(bound) for name, bound in BOUNDS.items()}
     tensors = np.stack([preprocess(image, contract) for image in images])
     arrays["tensors"] = tensors
     # One by one, as a device would run them.
@@ -66,4 +66,4 @@ def write_golden(
         arrays[name] = np.concatenate([output[name] for output in outputs])
     for index, image in enumerate(images):
         arrays[f"image_{index}"] = image
-    np.savez_compressed(path, **arrays)
+    np.savez_compressed(path, allow_pickle=False, **arrays)

@@ -38,14 +38,14 @@ figcaption { font-size: .8rem; overflow-wrap: anywhere; }
 
 
 def write_report(
-    path: Path, title: str, report: Report, image_dir: Path, facts: Mapping[str, object]
+    path: Path, title: str, report: Report, pictures: Mapping[str, str], facts: Mapping[str, object]
 ) -> None:
     """Write the page.
 
     Args:
         path: the HTML file to write.
         report: figures of the test set.
-        image_dir: the data set, where the pictures of mistakes are read from.
+        pictures: the file of each image, by its path in the data set.
         facts: what the run was, name and value, shown as a table.
     """
     low, high = report.interval
@@ -62,7 +62,7 @@ def write_report(
         "<p class=note>Rows are the truth, columns the answer.</p>",
         *_matrix(report),
         f"<h2>Mistakes ({len(report.mistakes)})</h2>",
-        *_mistakes(report.mistakes, image_dir),
+        *_mistakes(report.mistakes, pictures),
         "<h2>The run</h2><div class=scroll><table>",
         *(f"<tr><td>{_text(name)}<td>{_text(value)}" for name, value in facts.items()),
         "</table></div></html>\n",
@@ -107,7 +107,7 @@ def _matrix(report: Report) -> Iterable[str]:
     yield "</table></div>"
 
 
-def _mistakes(mistakes: list[Mistake], image_dir: Path) -> Iterable[str]:
+def _mistakes(mistakes: list[Mistake], pictures: Mapping[str, str]) -> Iterable[str]:
     if not mistakes:
         yield "<p>None.</p>"
         return
@@ -116,7 +116,7 @@ def _mistakes(mistakes: list[Mistake], image_dir: Path) -> Iterable[str]:
     yield "<div class=pictures>"
     for mistake in sorted(mistakes, key=lambda m: (-m.probability, m.path))[:MAX_PICTURES]:
         yield (
-            f'<figure><img alt="" src="{_picture(image_dir / mistake.path)}"><figcaption>'
+            f'<figure><img alt="" src="{_picture(pictures[mistake.path])}"><figcaption>'
             f"{_text(mistake.truth)}<br><span class=wrong>named {_text(mistake.predicted)},"
             f" {mistake.probability:.0%}</span><br><span class=note>{_text(mistake.path)}</span>"
             "</figcaption></figure>"
@@ -124,12 +124,12 @@ def _mistakes(mistakes: list[Mistake], image_dir: Path) -> Iterable[str]:
     yield "</div>"
 
 
-def _picture(path: Path) -> str:
+def _picture(path: str) -> str:
     """A small JPEG of an image as a data URI; empty if it cannot be read any more."""
     from PIL import Image
 
     try:
-        picture = Image.fromarray(np.ascontiguousarray(read_image(str(path))))
+        picture = Image.fromarray(np.ascontiguousarray(read_image(path)))
     except ImageError:
         return ""
     picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))

@@ -35,7 +35,7 @@ class Outputs:
 class Settings:
     """All that decides the result of a run. Defaults here are the command's defaults."""
 
-    image_dir: Path
+    image_dir: str
     bundle: Path
     tfhub_module: str | None = None
     input_size: int | None = None

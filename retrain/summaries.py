@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from legoclf.convert.frozen import import_tensorflow
 from legoclf.errors import LegoclfError
 from legoclf.retrain.heads import Evaluation
 
@@ -15,7 +16,7 @@ class Summaries:
         self._writers: dict[str, Any] = {}
 
     def __enter__(self) -> "Summaries":
-        import tensorflow as tf
+        tf = import_tensorflow()
 
         try:
             for name in ("train", "validation"):
@@ -36,12 +37,21 @@ class Summaries:
             )
 
     def _point(self, name: str, step: int, accuracy: float, cross_entropy: float | None) -> None:
-        import tensorflow as tf
+        tf = import_tensorflow()
 
         with self._writers[name].as_default(step=step):
-            tf.summary.scalar("accuracy_1", accuracy)
-            tf.summary.scalar("cross_entropy_1", cross_entropy)
+            for tag, value in (("accuracy_1", accuracy), ("cross_entropy_1", cross_entropy)):
+                tf.summary.write(tag, tf.constant(value, tf.float32), metadata=_scalar_metadata())
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         for writer in self._writers.values():
             writer.close()
+
+
+def _scalar_metadata() -> Any:
+    """What marks a value as a scalar. tf.summary.scalar would need the tensorboard package for it."""
+    from tensorflow.core.framework.summary_pb2 import DATA_CLASS_SCALAR, SummaryMetadata
+
+    return SummaryMetadata(
+        plugin_data=SummaryMetadata.PluginData(plugin_name="scalars"), data_class=DATA_CLASS_SCALAR
+    )

@@ -16,11 +16,11 @@ SUBCOMMANDS = [name for name in cli.COMMANDS if sys.version_info >= cli.COMMANDS
 def legoclf(*arguments, **kwargs):
     """Run the command line in a process of its own, as a user does."""
     return subprocess.run(
-        [sys.executable, "-m", "legoclf"] + list(arguments),
+        [sys.executable, "-m", "legoclf", *list(arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         universal_newlines=True,
-        **kwargs
+        **kwargs,
     )
 
 
@@ -45,12 +45,12 @@ def test_help_imports_nothing_heavy():
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
 def test_help_of_a_subcommand_imports_nothing_heavy(name):
-    assert imported_by(name.split() + ["--help"]) == "imported:"
+    assert imported_by([*name.split(), "--help"]) == "imported:"
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
 def test_every_subcommand_has_its_help_from_its_module(name):
-    done = legoclf(*(name.split() + ["--help"]))
+    done = legoclf(*([*name.split(), "--help"]))
     assert done.returncode == 0
     assert done.stdout.startswith("usage: legoclf " + name)
 

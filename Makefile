@@ -1,0 +1,50 @@
+# make demo    the whole path on rendered bricks
+# make test    all checks and tests
+# Both install what they need into .venv first (make install).
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help install demo check zone test slow clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -3
+
+install: $(INSTALLED)
+
+# tensorflow-hub needs tf-keras to import, and tf-keras asks for the full tensorflow, which would
+# overwrite tensorflow-cpu: so these two come without what they ask for.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("legoclf trains on Python 3.11 to 3.13, and " + sys.executable + " is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,render,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps tensorflow-hub tf-keras
+	@touch $(INSTALLED)
+
+demo: $(INSTALLED)
+	$(BIN)/legoclf demo
+
+# mypy and import-linter need the installed shape: from the root, ./legoclf hides the other five folders.
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/vermin --target=3.6- --violations --eval-annotations --no-tips legoclf jetson
+	rm -rf build
+	$(BIN)/python -m pip install --quiet --no-deps --target build/lint .
+	cd build/lint && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p legoclf
+	cd build/lint && ../../$(BIN)/lint-imports --config ../../pyproject.toml
+	rm -rf build
+
+# The part that runs on a Jetson, on a real Python 3.6 where one is found.
+zone: $(INSTALLED)
+	$(BIN)/python tests/zone.py
+
+test: check zone
+	$(BIN)/pytest -m "not slow"
+
+slow: $(INSTALLED)
+	$(BIN)/pytest -m slow
+
+clean:
+	rm -rf .venv .venv36 build demo

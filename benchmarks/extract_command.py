@@ -1,0 +1,39 @@
+"""Rate of feature extraction, decoding included, against the bare ONNX Runtime on this machine.
+
+    legoclf benchmark extract [--image_dir DIR] [--rounds 5]
+
+Both run in turns within one process, so that a noisy machine slows them alike: the ratio holds where the
+rates drift. The bare rate is the best of the ways to call ONNX Runtime on tensors that lie ready. Without
+--image_dir the images are 640x480 JPEGs made for the run.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from legoclf.errors import UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the flags of `legoclf benchmark extract`."""
+    parser.add_argument("--image_dir", type=Path, help="images to read (640x480 JPEGs made for the run)")
+    parser.add_argument("--images", type=int, default=240, help="how many at most (240)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each; the median counts (5)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print."""
+    for name in ("images", "rounds"):
+        if getattr(args, name) < 1:
+            raise UsageError(f"--{name}: got {getattr(args, name)}, expected 1 or more")
+
+    from legoclf.benchmarks.extraction import measure
+
+    result = measure(args.image_dir, args.images, args.rounds)
+    if args.json:
+        sys.stdout.write(json.dumps(result.as_json(), indent=2) + "\n")
+    else:
+        sys.stdout.write(result.as_text())
+    return 0
