@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from legoclf.contract import unit_range_contract
+from legoclf.cores import available_cores
 from legoclf.errors import LegoclfError
 from legoclf.image import iter_image_files, read_image
 from legoclf.preprocess import fastest_fit, preprocess
 from legoclf.retrain.augment import Augmentation
-from legoclf.retrain.extract import Extractor, Request, available_cores
+from legoclf.retrain.extract import Extractor, Request
 from legoclf.retrain.feature_cache import FeatureCache
 from legoclf.retrain.feature_vector import FeatureVector, default_cache_dir, load_feature_vector
 from legoclf.session import OnnxRuntimeSession

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from legoclf.cores import available_cores
 from legoclf.errors import ImageError
 from legoclf.image import read_image
 from legoclf.image_header import read_header_of_file, unreadable
@@ -46,7 +47,7 @@ def content_sha256(path: str) -> str:
 
 def content_digests(paths: Sequence[str], jobs: int | None = None) -> list[str]:
     """:func:`content_sha256` of each file, in order."""
-    with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(jobs or available_cores()) as pool:
         return list(pool.map(content_sha256, paths))
 
 
@@ -69,7 +70,7 @@ def _rejected(
     look: Callable[[str], object], paths: Sequence[str], what: str, jobs: int | None
 ) -> list[Rejected]:
     rejected = []
-    with Progress(what, len(paths)) as progress, ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
+    with Progress(what, len(paths)) as progress, ThreadPoolExecutor(jobs or available_cores()) as pool:
         for outcome in pool.map(lambda path: _reason(look, path), paths):
             if outcome is not None:
                 rejected.append(outcome)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from legoclf.cores import available_cores
 from legoclf.data.colours import choose_colours
 from legoclf.data.part_library import DEFAULT_PARTS, Part, open_parts, select_parts
 from legoclf.data.render_worker import (
@@ -91,13 +92,6 @@ def render_dataset(
         else:
             _render_in_pool(settings, tasks, workers, progress)
     return RenderReport(folder, tuple(p.folder for p in chosen), wanted, kept, time.monotonic() - started)
-
-
-def available_cores() -> int:
-    """The cores this process may use: fewer than the machine's inside a container or under taskset."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _check_values(count: int, size: int, seed: int, image_format: str, jobs: int | None) -> None:

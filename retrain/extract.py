@@ -6,7 +6,6 @@ what a row is does not depend on their number.
 """
 
 import hashlib
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from legoclf.contract import InputContract
+from legoclf.cores import available_cores
 from legoclf.errors import ImageError
 from legoclf.image import decode_image
 from legoclf.preprocess import fastest_fit, preprocess
@@ -40,13 +40,6 @@ class Result:
     request: Request
     rows: np.ndarray | None = None
     error: ImageError | None = None
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class Extractor:

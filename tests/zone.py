@@ -1,4 +1,4 @@
-"""Run the tests of the 3.6 zone on a real Python 3.6 with NumPy 1.13.3 and nothing else.
+"""Run the tests of the 3.6 zone on a real Python 3.6, with NumPy 1.13.3 and OpenCV 4.1.1 as in JetPack 4.6.
 
 Looks for python3.6 on the PATH and under pyenv; where there is none it says so and is content. The venv is
 .venv36 in the checkout; legoclf is installed into it from a wheel, as on a Jetson.
@@ -15,8 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv36"
 
-#: What JetPack 4.6 has, and the last pytest for Python 3.6.
-PACKAGES = ("numpy==1.13.3", "pytest==7.0.1")
+REQUIREMENTS = ROOT / "tests" / "zone-requirements.txt"
 TESTS = ("tests/legoclf", "tests/jetson")
 
 
@@ -28,9 +27,8 @@ def find_python36() -> str | None:
         *sorted(glob.glob(os.path.join(pyenv, "versions/3.6.*/bin/python3.6"))),
     ]
     for candidate in filter(None, candidates):
-        done = subprocess.run(
-            [candidate, "-c", "import sys; sys.exit(sys.version_info[:2] != (3, 6))"], check=False
-        )
+        program = "import sys; sys.exit(sys.version_info[:2] != (3, 6))"
+        done = subprocess.run([candidate, "-c", program], check=False, stderr=subprocess.DEVNULL)
         if done.returncode == 0:
             return candidate
     return None
@@ -46,7 +44,7 @@ def main() -> int:
     if not (bin36 / "pytest").exists():
         shutil.rmtree(VENV, ignore_errors=True)
         subprocess.run([python, "-m", "venv", VENV], check=True)
-        subprocess.run([bin36 / "pip", "install", "--quiet", *PACKAGES], check=True)
+        subprocess.run([bin36 / "pip", "install", "--quiet", "--requirement", REQUIREMENTS], check=True)
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, "."]
         subprocess.run(pip, cwd=ROOT, check=True)

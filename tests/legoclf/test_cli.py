@@ -1,8 +1,8 @@
 """The command line: light to start, one line for each error, exit codes that mean something."""
 
-import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -13,14 +13,18 @@ HEAVY = ["tensorflow", "cv2", "onnxruntime", "onnx", "PIL", "scipy", "trimesh", 
 SUBCOMMANDS = [name for name in cli.COMMANDS if sys.version_info >= cli.COMMANDS[name].python]
 
 
-def legoclf(*arguments, **kwargs):
+#: Elsewhere than in the checkout, whose ./legoclf would hide the installed package.
+ELSEWHERE = tempfile.gettempdir()
+
+
+def legoclf(*arguments):
     """Run the command line in a process of its own, as a user does."""
     return subprocess.run(
         [sys.executable, "-m", "legoclf", *list(arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         universal_newlines=True,
-        **kwargs,
+        cwd=ELSEWHERE,
     )
 
 
@@ -35,7 +39,7 @@ def imported_by(arguments):
         "    pass\n"
         "print('imported:', *[name for name in {!r} if name in sys.modules])".format(arguments, HEAVY)
     )
-    output = subprocess.check_output([sys.executable, "-c", program], universal_newlines=True)
+    output = subprocess.check_output([sys.executable, "-c", program], universal_newlines=True, cwd=ELSEWHERE)
     return output.splitlines()[-1]
 
 
@@ -102,5 +106,5 @@ def test_a_subcommand_of_the_training_machine_says_so_on_an_old_python(monkeypat
 
 def test_a_reader_that_goes_away_is_no_error():
     command = "{} -m legoclf --help | true".format(sys.executable)
-    done = subprocess.run(command, shell=True, stderr=subprocess.PIPE, env=dict(os.environ))
+    done = subprocess.run(command, shell=True, stderr=subprocess.PIPE, cwd=ELSEWHERE)
     assert done.stderr == b""
