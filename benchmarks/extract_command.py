@@ -1,6 +1,6 @@
 """Rate of feature extraction, decoding included, against the bare ONNX Runtime on this machine.
 
-    legoclf benchmark extract [--image_dir DIR] [--rounds 5]
+    legoclf benchmark extract [--image_dir DIR] [--rounds 15]
 
 Both run in turns within one process, so that a noisy machine slows them alike: the ratio holds where the
 rates drift. The bare rate is the best of the ways to call ONNX Runtime on tensors that lie ready. Without
@@ -18,16 +18,16 @@ from legoclf.errors import UsageError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the flags of `legoclf benchmark extract`."""
     parser.add_argument("--image_dir", type=Path, help="images to read (640x480 JPEGs made for the run)")
-    parser.add_argument("--images", type=int, default=240, help="how many at most (240)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each; the median counts (5)")
+    parser.add_argument("--images", type=int, default=80, help="in a round, at most (80)")
+    parser.add_argument("--rounds", type=int, default=15, help="turns of each; the median counts (15)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     for name in ("images", "rounds"):
-        if getattr(args, name) < 1:
-            raise UsageError(f"--{name}: got {getattr(args, name)}, expected 1 or more")
+        if getattr(args, name) < 2:
+            raise UsageError(f"--{name}: got {getattr(args, name)}, expected 2 or more")
 
     from legoclf.benchmarks.extraction import measure
 

@@ -39,7 +39,8 @@ class InputContract(
         centred part of the input's aspect ratio first, ``pad`` fits the whole image in and fills
         the rest with black.
     resample: ``area`` averages where it shrinks and interpolates where it enlarges; ``bilinear``
-        interpolates only. Both put pixel centres at half-integers.
+        interpolates only. Both put pixel centres at half-integers. ``area`` shrinks by the largest
+        whole factor first, if both sides can be halved at least.
     scale, offset: ``value = level * scale + offset`` with level in 0..255, in float32.
     """
 

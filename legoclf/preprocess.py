@@ -137,11 +137,34 @@ def _divide(numerator: int, denominator: int) -> int:
     return (2 * numerator + denominator) // (2 * denominator)
 
 
+def _block_side(image: np.ndarray, size: Tuple[int, int]) -> int:
+    """The largest whole factor by which both sides of an image can shrink without getting too small."""
+    return max(1, min(image.shape[0] // size[0], image.shape[1] // size[1]))
+
+
+def _trimmed(image: np.ndarray, side: int) -> np.ndarray:
+    """The centred part of an image that is a whole number of ``side`` x ``side`` blocks."""
+    height, width = (length // side * side for length in image.shape[:2])
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return image[top : top + height, left : left + width]
+
+
 def _resample_exact(image: np.ndarray, size: Tuple[int, int], resample: str) -> np.ndarray:
     if resample == "bilinear":
         return _weighted(image, size, _bilinear_weights)
+    image = _block_means(image, _block_side(image, size))
     shrunk = (min(size[0], image.shape[0]), min(size[1], image.shape[1]))
     return _weighted(_weighted(image, shrunk, _area_weights), size, _bilinear_weights)
+
+
+def _block_means(image: np.ndarray, side: int) -> np.ndarray:
+    """The mean of each block of ``side`` x ``side`` pixels, rounded half up."""
+    if side == 1:
+        return image
+    image = _trimmed(image, side)
+    rows, columns = image.shape[0] // side, image.shape[1] // side
+    total = image.reshape(rows, side, columns, side, 3).sum(axis=(1, 3), dtype=np.int64)
+    return ((2 * total + side * side) // (2 * side * side)).astype(np.uint8)
 
 
 def _weighted(
@@ -190,6 +213,11 @@ def _resample_opencv(image: np.ndarray, size: Tuple[int, int], resample: str) ->
 
     height, width = image.shape[:2]
     if resample == "area":
+        side = _block_side(image, size)
+        if side > 1:
+            image = _trimmed(image, side)
+            height, width = image.shape[0] // side, image.shape[1] // side
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         # INTER_AREA averages only where both sides shrink (or stay); else it is another bilinear.
         shrunk = (min(size[0], height), min(size[1], width))
         if shrunk != (height, width):

@@ -35,6 +35,19 @@ def test_area_counts_a_pixel_that_is_cut_by_its_covered_share():
     assert fitted([[0, 90, 30]], width=2, height=1) == [[30, 50]]
 
 
+def test_area_shrinks_by_the_largest_whole_factor_first():
+    """6 x 6 on 2 x 2: blocks of 3 x 3. The level 255 of one pixel in nine is 28.33."""
+    rows = np.zeros((6, 6), int)
+    rows[0, 5] = 255
+    assert fitted(rows, width=2, height=2) == [[0, 28], [0, 0]]
+
+
+def test_whole_blocks_are_taken_from_the_middle():
+    """5 pixels on 2: two blocks of 2, the odd pixel is the last one."""
+    rows = [[10, 20, 30, 40, 99]] * 2
+    assert fitted(rows, width=2, height=1) == [[15, 35]]
+
+
 def test_enlarging_puts_pixel_centres_at_half_integers_and_repeats_the_edge():
     assert fitted([[0, 100]], width=4, height=1) == [[0, 25, 75, 100]]
 
