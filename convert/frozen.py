@@ -43,7 +43,8 @@ def import_tensorflow() -> Any:
         import tensorflow as tf
     except ImportError as error:
         raise missing_package("tensorflow", "train") from error
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     return tf
 
 

@@ -98,6 +98,14 @@ def _dispatch(arguments: List[str]) -> int:
             "run it on the training machine".format(name, *sys.version_info[:2])
         )
     module: Any = importlib.import_module(command.module)
+    args = parse(name, module, rest)
+    args.command_line = ["legoclf", *arguments]
+    code: int = module.run(args)
+    return code
+
+
+def parse(name: str, module: Any, arguments: List[str]) -> argparse.Namespace:
+    """The arguments of a subcommand, parsed by what its module defines; UsageError if they are wrong."""
     parser = _Parser(
         prog="legoclf " + name,
         description=module.__doc__,
@@ -105,13 +113,11 @@ def _dispatch(arguments: List[str]) -> int:
         allow_abbrev=False,
     )
     module.add_arguments(parser)
-    parser.set_defaults(command_line=["legoclf", *arguments])
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    args, unknown = parser.parse_known_args(_underscored(rest))
+    args, unknown = parser.parse_known_args(_underscored(arguments))
     if unknown:
         raise UsageError(_unknown_argument(unknown[0], parser))
-    code: int = module.run(args)
-    return code
+    return args
 
 
 def _find_command(arguments: List[str]) -> Tuple[str, List[str]]:

@@ -10,7 +10,7 @@ LOGGER = logging.getLogger(__name__)
 
 #: L2 strengths tried, for the mean loss on features of unit variance; the span covers 5 images a
 #: class up to thousands.
-L2_GRID = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
+L2_GRID = (1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
 
 #: Used where there is no validation image to choose by.
 L2_WITHOUT_VALIDATION = 1e-3

@@ -29,7 +29,8 @@ td:first-child, th:first-child { text-align: left; }
 .bar i { display: block; height: 100%; background: #2b6cb0; }
 .matrix { font-size: .75rem; } .matrix td { min-width: 1.3rem; text-align: center; padding: .2rem; }
 .matrix th { font-weight: 500; white-space: nowrap; }
-.matrix thead th { writing-mode: vertical-rl; text-align: left; vertical-align: bottom; padding: .4rem 0; }
+.matrix thead th { writing-mode: vertical-rl; transform: rotate(180deg); padding: .4rem 0; }
+.facts td { text-align: left; vertical-align: top; }
 .pictures { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; width: 9.5rem; }
 figure img { width: 120px; height: 120px; object-fit: contain; background: #eef1f4; }
 figcaption { font-size: .8rem; overflow-wrap: anywhere; }
@@ -63,7 +64,7 @@ def write_report(
         *_matrix(report),
         f"<h2>Mistakes ({len(report.mistakes)})</h2>",
         *_mistakes(report.mistakes, pictures),
-        "<h2>The run</h2><div class=scroll><table>",
+        "<h2>The run</h2><div class=scroll><table class=facts>",
         *(f"<tr><td>{_text(name)}<td>{_text(value)}" for name, value in facts.items()),
         "</table></div></html>\n",
     ]

@@ -47,6 +47,12 @@ def test_what_was_written_is_what_is_opened(bundle):
     assert sorted(opened.files) == ["labels.txt", "model.onnx", "saved_model/saved_model.pb"]
 
 
+def test_a_bundle_of_format_1_is_read_for_ever():
+    """A frozen sample, written by 0.1.0: a later version must read it too."""
+    sample = Bundle.open(os.path.join(os.path.dirname(__file__), "samples", "format_1"))
+    assert (sample.labels, sample.contract) == (["Brick 2x4", "Plättchen"], CONTRACT)
+
+
 def test_labels_txt_has_a_label_a_line_in_utf8(bundle):
     assert (bundle / "labels.txt").read_bytes() == "Brick 2x4\nPlättchen\n茶\n".encode("utf-8")
     assert read_labels(str(bundle / "labels.txt")) == LABELS

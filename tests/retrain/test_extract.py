@@ -101,5 +101,6 @@ def test_an_image_that_was_removed_meanwhile_is_reported(make: Make, tmp_path: P
 
 def test_a_reader_that_stops_early_ends_the_work(make: Make, paths: list[str]) -> None:
     results = make().extract([Request(path) for path in paths])
-    next(results)
+    assert next(results).error is None
     results.close()  # type: ignore[attr-defined]
+    assert next(results, None) is None
