@@ -78,6 +78,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         # The reader (`| head`) has gone. Python would complain once more when it flushes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        # A full disk, a folder that went away: the machine's trouble, not a fault of the program.
+        if debug:
+            raise
+        sys.stderr.write("legoclf: error: {}: {}\n".format(error.filename or "output", error.strerror))
+        return LegoclfError.exit_code
 
 
 def _dispatch(arguments: List[str]) -> int:

@@ -7,7 +7,9 @@ import logging
 import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import numpy as np
 
 from legoclf import __version__
 from legoclf.bundle import FROZEN_GRAPH, GOLDEN_FILE, LABELS_FILE, ONNX_MODEL, REPORT, SAVED_MODEL, Bundle
-from legoclf.bundle_writer import BundleWriter
+from legoclf.bundle_writer import BundleWriter, check_replaceable
 from legoclf.contract import InputContract
 from legoclf.convert.frozen import attach_head, read_frozen
 from legoclf.convert.frozen import serialize as serialize_graph
@@ -82,24 +84,37 @@ def export(
     return bundle
 
 
-def check_outputs(outputs: Outputs) -> None:
-    """Refuse an output that could not be written, before the work is done.
+def usable_outputs(outputs: Outputs) -> Outputs:
+    """The outputs, all of which can be written: looked at before the work is done.
+
+    One that stands at its default place and cannot be written there is left out with a warning.
 
     Raises:
-        LegoclfError: the place of an output that was asked for by flag is a folder, or not writable.
+        LegoclfError: an output that was asked for cannot be written; the message names its flag.
     """
-    for name in ("output_graph", "output_labels"):
-        path = getattr(outputs, name)
-        if path is None or name in outputs.optional:
+    left_out: dict[str, None] = {}
+    for name in ("output_graph", "output_labels", "saved_model_dir", "summaries_dir"):
+        path: Path | None = getattr(outputs, name)
+        obstacle = None if path is None else _obstacle(name, path)
+        if obstacle is None:
             continue
-        if path.is_dir():
-            raise LegoclfError(f"--{name} {path}: is a folder; name a file")
-        _check_writable(name, path.parent)
-    saved_model = outputs.saved_model_dir
-    if saved_model is not None:
-        if saved_model.exists() and (not saved_model.is_dir() or any(saved_model.iterdir())):
-            raise LegoclfError(f"--saved_model_dir {saved_model}: exists; name a folder that does not")
-        _check_writable("saved_model_dir", saved_model.parent)
+        if name not in outputs.optional:
+            raise LegoclfError(f"--{name} {path}: {obstacle}")
+        LOGGER.warning("warning: --%s %s: %s; left out", name, path, obstacle)
+        left_out[name] = None
+    return replace(outputs, **left_out)
+
+
+def check_bundle_place(path: Path) -> None:
+    """Refuse a bundle that could not be written, before the work is done.
+
+    Raises:
+        LegoclfError: something else stands there, or its folder cannot be written to.
+    """
+    check_replaceable(str(path))
+    obstacle = _not_writable(path.absolute().parent)
+    if obstacle is not None:
+        raise LegoclfError(f"--bundle {path}: {obstacle}")
 
 
 def write_intermediate(settings: Settings, vector: FeatureVector, head: Head, step: int) -> None:
@@ -111,11 +126,29 @@ def write_intermediate(settings: Settings, vector: FeatureVector, head: Head, st
     (folder / f"intermediate_{step}.pb").write_bytes(serialize_graph(graph))
 
 
-def _check_writable(flag: str, folder: Path) -> None:
+def _obstacle(name: str, path: Path) -> str | None:
+    """What keeps an output from being written, or None."""
+    if name == "summaries_dir":
+        return _not_writable(path)
+    if name == "saved_model_dir" and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        return "exists; name a folder that does not"
+    if name != "saved_model_dir" and path.is_dir():
+        return "is a folder; name a file"
+    if path.is_file() and not os.access(path, os.W_OK):
+        return "cannot be written"
+    return _not_writable(path.absolute().parent)
+
+
+def _not_writable(folder: Path) -> str | None:
+    """Why nothing can be put into a folder, or into the nearest one above that is there; or None."""
     while not folder.exists():
         folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise LegoclfError(f"--{flag}: {folder} is not a folder that can be written to")
+    try:
+        # Asking for permission is not enough: a file system may refuse for reasons of its own.
+        with tempfile.TemporaryDirectory(prefix=".legoclf-", dir=folder):
+            return None
+    except OSError as error:
+        return f"cannot be written ({folder}: {error.strerror})"
 
 
 def _write_golden(writer: BundleWriter, dataset: DataSet, contract: InputContract) -> None:

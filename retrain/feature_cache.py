@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from legoclf.errors import LegoclfError
+
 LOGGER = logging.getLogger(__name__)
 
 #: A shard is written as soon as so many rows wait: what a killed run loses at most.
@@ -45,7 +47,12 @@ class FeatureCache:
         self._waiting: dict[bytes, np.ndarray] = {}
 
     def __enter__(self) -> "FeatureCache":
-        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LegoclfError(
+                f"{self.directory}: cannot be written ({error.strerror}); name another --bottleneck_dir"
+            ) from error
         for path in sorted(self.directory.glob("*.npz")):
             self._rows.update(self._read_shard(path))
         return self

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from legoclf.convert.frozen import import_tensorflow
-from legoclf.errors import LegoclfError
 from legoclf.retrain.heads import Evaluation
 
 
@@ -18,11 +17,8 @@ class Summaries:
     def __enter__(self) -> "Summaries":
         tf = import_tensorflow()
 
-        try:
-            for name in ("train", "validation"):
-                self._writers[name] = tf.summary.create_file_writer(str(self.directory / name))
-        except (OSError, tf.errors.OpError) as error:
-            raise LegoclfError(f"--summaries_dir {self.directory}: cannot be written: {error}") from error
+        for name in ("train", "validation"):
+            self._writers[name] = tf.summary.create_file_writer(str(self.directory / name))
         return self
 
     def add(self, evaluation: Evaluation) -> None:

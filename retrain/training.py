@@ -3,19 +3,19 @@
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from legoclf.bundle import Bundle
-from legoclf.bundle_writer import check_replaceable
 from legoclf.contract import InputContract, unit_range_contract
+from legoclf.convert.frozen import check_final_tensor_name
 from legoclf.data.folder import DataSet, ImageItem, Rejected, scan_folder
 from legoclf.errors import LegoclfError
 from legoclf.progress import Progress
 from legoclf.retrain.evaluate import Report, evaluate
-from legoclf.retrain.export import check_outputs, export, write_intermediate
+from legoclf.retrain.export import check_bundle_place, export, usable_outputs, write_intermediate
 from legoclf.retrain.extract import Extractor, Request
 from legoclf.retrain.feature_cache import FeatureCache
 from legoclf.retrain.feature_vector import FeatureVector, load_feature_vector
@@ -54,8 +54,9 @@ def retrain(settings: Settings, cache_dir: Path) -> Trained:
     Raises:
         LegoclfError: the data set, the module or an output cannot be used; nothing is written then.
     """
-    check_replaceable(str(settings.bundle))
-    check_outputs(settings.outputs)
+    check_bundle_place(settings.bundle)
+    check_final_tensor_name(settings.final_tensor_name)
+    settings = replace(settings, outputs=usable_outputs(settings.outputs))
     dataset = scan_folder(
         settings.image_dir,
         labels="lowercase" if settings.lowercase_labels else "as-written",

@@ -14,6 +14,8 @@ from legoclf.bundle import Bundle
 from legoclf.cli import main
 from legoclf.convert.frozen import FrozenGraph
 from legoclf.retrain.command import add_arguments, settings_of
+from legoclf.retrain.export import usable_outputs
+from legoclf.retrain.settings import Outputs
 
 Train = Callable[..., int]
 
@@ -248,6 +250,36 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_training(
 ) -> None:
     assert train(photos, tmp_path, f"--output_graph={tmp_path}") == 1
     assert f"--output_graph {tmp_path}: is a folder; name a file" in capsys.readouterr().err
+    assert not (tmp_path / "bottleneck").exists()
+
+
+@pytest.mark.parametrize("flag", ["bundle", "bottleneck_dir", "summaries_dir", "output_labels"])
+def test_a_place_below_a_file_is_refused_in_one_line(
+    train: Train, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert train(photos, tmp_path, f"--{flag}={tmp_path}/file/below") == 1
+    error = capsys.readouterr().err
+    assert "cannot be written" in error
+    assert f"--{flag}" in error
+    assert error.count("\n") == 1
+
+
+def test_a_default_place_that_cannot_be_written_is_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    place = tmp_path / "file" / "logs"
+    outputs = usable_outputs(Outputs(summaries_dir=place, optional=frozenset({"summaries_dir"})))
+    assert outputs.summaries_dir is None
+    assert f"--summaries_dir {place}: cannot be written" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["bad name!", "input"])
+def test_a_final_tensor_name_that_cannot_be_is_refused_before_the_training(
+    train: Train, photos: Path, tmp_path: Path, name: str
+) -> None:
+    assert train(photos, tmp_path, f"--final_tensor_name={name}") == 2
     assert not (tmp_path / "bottleneck").exists()
 
 
