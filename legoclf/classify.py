@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import sys
+import unicodedata
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from legoclf.bundle import ONNX_MODEL, Bundle, find_bundle, looks_like_bundle
@@ -134,7 +135,8 @@ def _label_of(relative: str, labels: List[str]) -> Optional[str]:
     """The label among the folders of a relative path, as written or in retrain.py's clean form."""
     from legoclf.split import clean_label
 
-    for folder in relative.split(os.sep)[:-1]:
+    # Labels are in NFC; macOS hands out names decomposed.
+    for folder in unicodedata.normalize("NFC", relative).split(os.sep)[:-1]:
         for name in (folder, clean_label(folder)):
             if name in labels:
                 return name

@@ -139,7 +139,8 @@ def _divide(numerator: int, denominator: int) -> int:
 
 def _block_side(image: np.ndarray, size: Tuple[int, int]) -> int:
     """The largest whole factor by which both sides of an image can shrink without getting too small."""
-    return max(1, min(image.shape[0] // size[0], image.shape[1] // size[1]))
+    height, width = image.shape[:2]
+    return int(max(1, min(height // size[0], width // size[1])))
 
 
 def _trimmed(image: np.ndarray, side: int) -> np.ndarray:
@@ -164,7 +165,8 @@ def _block_means(image: np.ndarray, side: int) -> np.ndarray:
     image = _trimmed(image, side)
     rows, columns = image.shape[0] // side, image.shape[1] // side
     total = image.reshape(rows, side, columns, side, 3).sum(axis=(1, 3), dtype=np.int64)
-    return ((2 * total + side * side) // (2 * side * side)).astype(np.uint8)
+    means: np.ndarray = (2 * total + side * side) // (2 * side * side)
+    return means.astype(np.uint8)
 
 
 def _weighted(

@@ -92,7 +92,7 @@ def usable_outputs(outputs: Outputs) -> Outputs:
     Raises:
         LegoclfError: an output that was asked for cannot be written; the message names its flag.
     """
-    left_out: dict[str, None] = {}
+    left_out: dict[str, Any] = {}
     for name in ("output_graph", "output_labels", "saved_model_dir", "summaries_dir"):
         path: Path | None = getattr(outputs, name)
         obstacle = None if path is None else _obstacle(name, path)

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import unicodedata
 
 import numpy as np
 import pytest
@@ -97,6 +98,12 @@ def test_a_folder_of_class_folders_gives_the_accuracy(bundle, folder, capsys):
 
 def test_a_folder_in_retrain_pys_lower_case_gives_the_accuracy(bundle, tmp_path, capsys):
     paint(tmp_path / "photos" / "GREEN" / "one.png", COLOURS["green"])
+    assert answers(capsys, bundle, str(tmp_path / "photos"))[1]["accuracy"] == 1.0
+
+
+def test_a_folder_name_in_decomposed_unicode_is_the_same_label(bundle, tmp_path, capsys):
+    decomposed = unicodedata.normalize("NFD", "Rot é")
+    paint(tmp_path / "photos" / decomposed / "one.png", COLOURS["Rot é"])
     assert answers(capsys, bundle, str(tmp_path / "photos"))[1]["accuracy"] == 1.0
 
 
