@@ -53,7 +53,7 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where converted modules are kept for the tests of this session."""
+    """Where converted modules are kept while the tests run."""
     return tmp_path_factory.mktemp("cache")
 
 
