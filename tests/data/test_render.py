@@ -159,7 +159,12 @@ def test_a_run_that_is_ended_leaves_whole_files_and_continues(tmp_path, end):
     out = tmp_path / "out"
     command = [sys.executable, "-c", PROGRAM, str(out), "--parts", "3001", "--count", "400", "--size", "64"]
     process = subprocess.Popen(
-        [*command, "--jobs", "2"], stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*command, "--jobs", "2"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # What a shell starts in the background ignores Ctrl-C, and so would all below it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while len(list(out.glob("*/*.jpg"))) < 3 and time.monotonic() < deadline:
