@@ -14,12 +14,13 @@ help:
 install: $(INSTALLED)
 
 # tensorflow-hub needs tf-keras to import, and tf-keras asks for the full tensorflow, which would
-# overwrite tensorflow-cpu: so these two come without what they ask for.
+# overwrite tensorflow-cpu: so these two come without what they ask for. tensorflow-hub imports
+# pkg_resources, which setuptools has up to version 81 and Python 3.12 brings no more.
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("legoclf trains on Python 3.11 to 3.13, and " + sys.executable + " is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,render,dev]'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps tensorflow-hub tf-keras
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps tensorflow-hub tf-keras setuptools
 	@touch $(INSTALLED)
 
 demo: $(INSTALLED)

@@ -202,7 +202,7 @@ def _minimise(train: Features, classes: int, strength: float, start: np.ndarray)
         return loss + 0.5 * strength * float(np.square(weights).sum()), gradient.ravel()
 
     result = minimize(
-        objective, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-8}
+        objective, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-6}
     )
     return result.x.reshape(start.shape)
 

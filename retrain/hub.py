@@ -201,7 +201,8 @@ def _download(handle: str, root: Path) -> Path:
         import tensorflow_hub
     except ImportError as error:
         raise LegoclfError(
-            f"--tfhub_module {handle}: to download it, pip install --no-deps tensorflow-hub tf-keras"
+            f"--tfhub_module {handle}: to download it, "
+            "pip install --no-deps tensorflow-hub tf-keras 'setuptools<82'"
         ) from error
     try:
         with _hub_settings(root):

@@ -46,6 +46,8 @@ def main() -> int:
         subprocess.run([python, "-m", "venv", VENV], check=True)
         subprocess.run([bin36 / "pip", "install", "--quiet", "--requirement", REQUIREMENTS], check=True)
     with tempfile.TemporaryDirectory() as folder:
+        # What an earlier build left would ship, modules that are gone among it.
+        shutil.rmtree(ROOT / "build", ignore_errors=True)
         pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, "."]
         subprocess.run(pip, cwd=ROOT, check=True)
         wheel = next(Path(folder).glob("*.whl"))
