@@ -1,0 +1,39 @@
+"""Progress elsewhere than on a terminal: plain lines, few of them."""
+
+import logging
+
+import pytest
+
+from legoclf import progress
+from legoclf.progress import Progress
+
+
+def test_the_end_is_one_line_with_count_and_time(caplog):
+    caplog.set_level(logging.INFO)
+    with Progress("reading", 3) as shown:
+        for _ in range(3):
+            shown.advance()
+    (line,) = caplog.messages
+    assert line.startswith("reading: 3 images in ")
+
+
+def test_between_there_is_a_line_every_so_often_with_the_pace(caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    with Progress("rendering", 8, "bricks") as shown:
+        shown.advance(2)
+    assert caplog.messages[0].startswith("rendering: 2 of 8 bricks (")
+    assert "s left)" in caplog.messages[0]
+
+
+def test_work_that_fails_does_not_claim_to_be_done(caplog):
+    caplog.set_level(logging.INFO)
+
+    def fail():
+        with Progress("reading", 3) as shown:
+            shown.advance()
+            raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        fail()
+    assert caplog.messages == []

@@ -1,0 +1,41 @@
+"""The golden images: few, small, and one that gives every kind of mistake away."""
+
+import numpy as np
+import pytest
+
+from legoclf.contract import unit_range_contract
+from legoclf.preprocess import preprocess
+from legoclf.retrain.golden import MAX_SIDE, golden_images, pattern_image
+
+CONTRACT = unit_range_contract(64, 64)
+
+
+def test_a_large_photo_is_stored_smaller_in_its_own_proportions() -> None:
+    photo = np.zeros((1000, 2000, 3), np.uint8)
+    assert golden_images([photo], CONTRACT)[0].shape == (MAX_SIDE // 2, MAX_SIDE, 3)
+
+
+def test_a_small_photo_is_stored_as_it_is() -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    assert np.array_equal(golden_images([photo], CONTRACT)[0], photo)
+
+
+def test_the_pattern_comes_last() -> None:
+    assert np.array_equal(golden_images([], CONTRACT)[-1], pattern_image())
+
+
+@pytest.mark.parametrize(
+    "mistaken",
+    [
+        pytest.param(lambda image, contract: (image[:, :, ::-1], contract), id="colours swapped"),
+        pytest.param(lambda image, contract: (image[:, ::-1], contract), id="mirrored"),
+        pytest.param(lambda image, contract: (image[::-1], contract), id="upside down"),
+        pytest.param(lambda image, c: (image, c._replace(resample="bilinear")), id="another resampling"),
+        pytest.param(lambda image, c: (image, c._replace(geometry="pad")), id="another geometry"),
+        pytest.param(lambda image, c: (image, c._replace(scale=2 / 255, offset=-1.0)), id="another range"),
+    ],
+)
+def test_the_pattern_gives_a_mistake_in_the_preprocessing_away(mistaken) -> None:  # type: ignore[no-untyped-def]
+    right = preprocess(pattern_image(), CONTRACT)
+    wrong = preprocess(*mistaken(pattern_image(), CONTRACT))
+    assert float(np.abs(right - wrong).max()) * 255 > 1.0
