@@ -86,10 +86,14 @@ def measure(image_dir: Path | None, most_images: int, rounds: int) -> Extraction
     vector = load_feature_vector(None, cache_dir=default_cache_dir())
     with tempfile.TemporaryDirectory() as scratch:
         paths = _images(image_dir, Path(scratch), most_images)
-        ways = _bare_ways(vector, paths)
+        # Loaded once, for the bare ways as for extraction: it is the rate that is measured.
+        shared = OnnxRuntimeSession(str(vector.onnx_path))
+        single = OnnxRuntimeSession(str(vector.onnx_path), threads=1)
+        ways = _bare_ways(_tensor(vector, paths[0]), len(paths), shared, single)
         candidates = _in_turns(ways, CANDIDATE_ROUNDS)
         fastest = min(candidates, key=lambda name: statistics.median(candidates[name]))
-        turns = _in_turns({"bare": ways[fastest], "extraction": lambda: _extract(vector, paths)}, rounds)
+        pair = {"bare": ways[fastest], "extraction": lambda: _extract(vector, single, paths)}
+        turns = _in_turns(pair, rounds)
     return ExtractionResult(len(paths), available_cores(), candidates, turns["bare"], turns["extraction"])
 
 
@@ -132,13 +136,12 @@ def make_photos(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def _extract(vector: FeatureVector, paths: Sequence[Path]) -> None:
+def _extract(vector: FeatureVector, session: OnnxRuntimeSession, paths: Sequence[Path]) -> None:
     """Extraction as `legoclf retrain` does it, with a cache that is empty at the start."""
     contract = unit_range_contract(vector.width, vector.height)
     with (
         tempfile.TemporaryDirectory() as scratch,
         FeatureCache(Path(scratch), {}, vector.feature_size) as cache,
-        OnnxRuntimeSession(str(vector.onnx_path), threads=1) as session,
     ):
         extractor = Extractor(session, contract, cache, Augmentation(), seed=0)
         for result in extractor.extract([Request(str(path)) for path in paths]):
@@ -146,13 +149,20 @@ def _extract(vector: FeatureVector, paths: Sequence[Path]) -> None:
                 raise result.error
 
 
-def _bare_ways(vector: FeatureVector, paths: Sequence[Path]) -> dict[str, Callable[[], None]]:
-    """Ways to run the network over as many tensors as there are images, without reading any."""
+def _tensor(vector: FeatureVector, path: Path) -> np.ndarray:
+    """An image as the network takes it, float32 [3, H, W]."""
     contract = unit_range_contract(vector.width, vector.height)
-    tensor = preprocess(read_image(str(paths[0])), contract, fastest_fit())
-    count, cores = len(paths), available_cores()
-    shared = OnnxRuntimeSession(str(vector.onnx_path))
-    single = OnnxRuntimeSession(str(vector.onnx_path), threads=1)
+    return preprocess(read_image(str(path)), contract, fastest_fit())
+
+
+def _bare_ways(
+    tensor: np.ndarray, count: int, shared: OnnxRuntimeSession, single: OnnxRuntimeSession
+) -> dict[str, Callable[[], None]]:
+    """Ways to run the network over ``count`` tensors without reading any.
+
+    shared: a session that runs on all cores; single: one that runs on its caller's thread.
+    """
+    cores = available_cores()
     ways: dict[str, Callable[[], None]] = {}
     for size in BARE_BATCH_SIZES:
         batch = np.stack([tensor] * size)
