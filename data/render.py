@@ -1,5 +1,6 @@
 """A data set of rendered bricks: many pictures on all cores, each reproducible alone, resumable."""
 
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -27,7 +28,7 @@ from legoclf.data.render_worker import (
     write_whole,
 )
 from legoclf.data.scene import RENDERER_VERSION
-from legoclf.errors import LegoclfError, UsageError
+from legoclf.errors import LegoclfError, UsageError, missing_package
 from legoclf.progress import Progress
 
 DEFAULT_COUNT = 50
@@ -74,6 +75,7 @@ def render_dataset(
     """
     started = time.monotonic()
     _check_values(count, size, seed, image_format, jobs)
+    _check_packages()
     source = open_parts(ldraw)
     chosen = select_parts(source, parts)
     library = None if ldraw is None else str(ldraw)
@@ -92,6 +94,13 @@ def render_dataset(
         else:
             _render_in_pool(settings, tasks, workers, progress)
     return RenderReport(folder, tuple(p.folder for p in chosen), wanted, kept, time.monotonic() - started)
+
+
+def _check_packages() -> None:
+    """Raise LegoclfError if a package of the extra is missing: before a folder is made."""
+    for package in ("PIL", "embreex", "scipy", "trimesh"):
+        if importlib.util.find_spec(package) is None:
+            raise missing_package("pillow" if package == "PIL" else package, "render")
 
 
 def _check_values(count: int, size: int, seed: int, image_format: str, jobs: int | None) -> None:

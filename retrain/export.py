@@ -25,7 +25,7 @@ from legoclf.convert.onnx_graph import attach_onnx_head
 from legoclf.convert.onnx_graph import serialize as serialize_onnx
 from legoclf.convert.saved_model import write_saved_model
 from legoclf.data.folder import DataSet
-from legoclf.errors import LegoclfError
+from legoclf.errors import LegoclfError, UsageError
 from legoclf.image import read_image
 from legoclf.retrain.evaluate import Report
 from legoclf.retrain.feature_vector import FeatureVector
@@ -105,12 +105,18 @@ def usable_outputs(outputs: Outputs) -> Outputs:
     return replace(outputs, **left_out)
 
 
-def check_bundle_place(path: Path) -> None:
+def check_bundle_place(path: Path, image_dir: str) -> None:
     """Refuse a bundle that could not be written, before the work is done.
 
     Raises:
-        LegoclfError: something else stands there, or its folder cannot be written to.
+        LegoclfError: it would lie in the data set, something else stands there, or its folder cannot
+            be written to.
     """
+    if Path(image_dir).resolve() in path.resolve().parents:
+        raise UsageError(
+            f"--bundle {path}: lies in the data set, where the next run would look for images; "
+            "run elsewhere, or name a place outside it"
+        )
     check_replaceable(str(path))
     obstacle = _not_writable(path.absolute().parent)
     if obstacle is not None:
@@ -230,7 +236,7 @@ def _write_copies(outputs: Outputs, bundle: Bundle) -> None:
     copies: list[tuple[str, str, Path | None, Callable[[str, str], object]]] = [
         ("output_graph", FROZEN_GRAPH, outputs.output_graph, shutil.copyfile),
         ("output_labels", LABELS_FILE, outputs.output_labels, shutil.copyfile),
-        ("saved_model_dir", SAVED_MODEL, outputs.saved_model_dir, shutil.copytree),
+        ("saved_model_dir", SAVED_MODEL, outputs.saved_model_dir, _copy_into),
     ]
     for flag, name, target, copy in copies:
         if target is None:
@@ -243,6 +249,11 @@ def _write_copies(outputs: Outputs, bundle: Bundle) -> None:
             if flag not in outputs.optional:
                 raise LegoclfError(message) from error
             LOGGER.warning("warning: %s", message)
+
+
+def _copy_into(source: str, target: str) -> None:
+    """Copy a folder to a place that is empty or not there."""
+    shutil.copytree(source, target, dirs_exist_ok=True)
 
 
 def _versions() -> dict[str, str]:

@@ -54,7 +54,7 @@ def retrain(settings: Settings, cache_dir: Path) -> Trained:
     Raises:
         LegoclfError: the data set, the module or an output cannot be used; nothing is written then.
     """
-    check_bundle_place(settings.bundle)
+    check_bundle_place(settings.bundle, settings.image_dir)
     check_final_tensor_name(settings.final_tensor_name)
     settings = replace(settings, outputs=usable_outputs(settings.outputs))
     dataset = scan_folder(

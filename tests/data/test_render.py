@@ -22,7 +22,7 @@ from legoclf.data.raytrace import Tracer, crease_normals
 from legoclf.data.render import render_dataset
 from legoclf.data.render_image import part_mask, prepare, render_image
 from legoclf.data.scene import image_rng, random_scene, turned
-from legoclf.errors import UsageError
+from legoclf.errors import LegoclfError, UsageError
 
 SIZE = 48
 WHITE = np.array([[0.9, 0.9, 0.9]])
@@ -260,3 +260,10 @@ def test_the_command_says_what_it_did_and_what_comes_next(tmp_path, capsys):
     assert "3001     Brick 2 x 4\n" in capsys.readouterr().out
     with pytest.raises(UsageError, match="legoclf data render OUT"):
         render_command.run(parser.parse_args([]))
+
+
+def test_without_a_package_it_renders_with_no_folder_is_made(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "embreex", None)  # as if it were not installed
+    with pytest.raises(LegoclfError, match=r"'embreex' is not installed.*legoclf\[render\]"):
+        render_dataset(tmp_path / "out")
+    assert not (tmp_path / "out").exists()

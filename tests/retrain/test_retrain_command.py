@@ -265,6 +265,35 @@ def test_a_place_below_a_file_is_refused_in_one_line(
     assert error.count("\n") == 1
 
 
+def test_a_bundle_inside_the_data_set_is_refused(
+    train: Train, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(photos, tmp_path, f"--bundle={photos}/colours.bundle") == 2
+    assert "lies in the data set" in capsys.readouterr().err
+    assert not (photos / "colours.bundle").exists()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_the_saved_model_is_copied_to_a_place_that_is_empty_or_not_there(
+    train: Train, photos: Path, tmp_path: Path, there: bool
+) -> None:
+    target = tmp_path / "copy"
+    if there:
+        target.mkdir()
+    assert train(photos, tmp_path, f"--saved_model_dir={target}") == 0
+    assert tree(target) == tree(tmp_path / "colours.bundle" / "saved_model")
+
+
+def test_a_saved_model_is_not_copied_over_something_else(
+    train: Train, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "mine.txt").write_text("keep me")
+    assert train(photos, tmp_path, f"--saved_model_dir={tmp_path}/copy") == 1
+    assert "name a folder that does not" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "copy").iterdir()] == ["mine.txt"]
+
+
 def test_a_default_place_that_cannot_be_written_is_left_out_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
