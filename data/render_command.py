@@ -12,6 +12,7 @@ the same command is given again; a larger --count or more --parts add to what is
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     rate = f" ({report.rendered / report.seconds:.1f} images/s)" if report.rendered else ""
     sys.stdout.write(
         f"{report.rendered} images of {len(report.classes)} parts rendered into {report.folder}{kept}{rate}\n"
-        f"next: legoclf retrain --image_dir {report.folder}\n"
+        f"next: legoclf retrain --image_dir {shlex.quote(str(report.folder))}\n"
     )
     return 0
 

@@ -16,6 +16,7 @@ import argparse
 import json
 import logging
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -247,7 +248,7 @@ def _as_text(trained: "Trained", with_mistakes: bool) -> str:
     lines.append(f"bundle: {shown}")
     if report is not None:
         lines.append(f"report: {os.path.join(shown, 'report', 'index.html')}")
-    lines.append(f"next: legoclf classify {shown} PHOTO")
+    lines.append(f"next: legoclf classify {shlex.quote(shown)} PHOTO")
     return "\n".join(lines) + "\n"
 
 

@@ -8,6 +8,7 @@ names bricks that it has not seen. OUT (./demo) is all that is written; a second
 
 import argparse
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     example = os.path.relpath(answers[0].source.path)
     sys.stdout.write(
         f"{stages.table()}bundle: {shown}\nreport: {os.path.join(shown, 'report', 'index.html')}\n"
-        f"next: legoclf classify {shown} {example}\n"
+        f"next: legoclf classify {shlex.quote(shown)} {shlex.quote(example)}\n"
     )
     return 0
 
