@@ -18,12 +18,14 @@ import logging
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from legoclf.contract import GEOMETRIES
 from legoclf.errors import UsageError
 from legoclf.retrain.augment import Augmentation
+from legoclf.retrain.cross_validate import Pooled, paired_difference
 from legoclf.retrain.heads import SgdSettings
 from legoclf.retrain.settings import HEADS, Outputs, Settings
 from legoclf.split import SPLIT_HASHES
@@ -140,6 +142,14 @@ def _add_head_flags(group: argparse._ArgumentGroup) -> None:
         default=Settings.test_batch_size,
         help=f"drawn for the final test; -1: the whole set ({Settings.test_batch_size})",
     )
+    add(
+        "--cross_validate",
+        type=int,
+        default=Settings.cross_validate,
+        metavar="K",
+        help="tell the accuracy over K folds as well; 0: do not (0)",
+    )
+    add("--compare_heads", action="store_true", help="cross-validate the other head too, on the same folds")
     add("--seed", type=int, default=Settings.seed, help="of batches, weights and views (0)")
 
 
@@ -211,6 +221,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
         head=args.head or ("sgd" if wants_sgd else "lbfgs"),
         sgd=SgdSettings(**given),
         test_batch_size=args.test_batch_size,
+        cross_validate=args.cross_validate,
+        compare_heads=args.compare_heads,
         seed=args.seed,
         final_tensor_name=args.final_tensor_name,
         bottleneck_dir=args.bottleneck_dir,
@@ -244,12 +256,27 @@ def _as_text(trained: "Trained", with_mistakes: bool) -> str:
                 lines.append(f"{figures.label:<32} {figures.images:>6} {recall:>7} {precision:>9}")
         lines.append(f"Final test accuracy = {100 * report.accuracy:.1f}% (N={report.images})")
         lines.append(f"95 % interval: {100 * low:.1f}% to {100 * high:.1f}%")
+    lines += cross_validation_lines(trained.cross_validation)
     shown = os.path.relpath(bundle.path)
     lines.append(f"bundle: {shown}")
     if report is not None:
         lines.append(f"report: {os.path.join(shown, 'report', 'index.html')}")
     lines.append(f"next: legoclf classify {shlex.quote(shown)} PHOTO")
     return "\n".join(lines) + "\n"
+
+
+def cross_validation_lines(pooled: Sequence[Pooled]) -> list[str]:
+    """A line for each head, and one for their difference."""
+    lines = [
+        f"Cross-validated accuracy, {one.head}: {100 * one.accuracy:.1f}% "
+        f"(standard error {100 * one.standard_error:.1f}, N={len(one.right)})"
+        for one in pooled
+    ]
+    if len(pooled) == 2:
+        difference, error = paired_difference(*pooled)
+        names = f"{pooled[0].head} against {pooled[1].head}"
+        lines.append(f"{names}: {100 * difference:+.1f} points (paired standard error {100 * error:.1f})")
+    return lines
 
 
 def _percent(share: float | None) -> str:

@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from legoclf.convert.saved_model import write_saved_model
 from legoclf.data.folder import DataSet
 from legoclf.errors import LegoclfError, UsageError
 from legoclf.image import read_image
+from legoclf.retrain.cross_validate import Pooled, paired_difference
 from legoclf.retrain.evaluate import Report
 from legoclf.retrain.feature_vector import FeatureVector
 from legoclf.retrain.golden import golden_images, write_golden
@@ -54,6 +55,7 @@ def export(
     head: Head,
     validation: Report | None,
     test: Report | None,
+    cross_validation: Sequence[Pooled] = (),
 ) -> Bundle:
     """Write the bundle, then the copies outside it; the opened bundle."""
     import onnx
@@ -79,7 +81,8 @@ def export(
             facts = _facts(settings, dataset, vector, head, validation)
             pictures = {item.relative: item.path for item in dataset.images}
             write_report(page, settings.bundle.stem, test, pictures, facts)
-        bundle = writer.finish(dataset.labels, contract, _metrics(dataset, validation, test), provenance)
+        metrics = {**_metrics(dataset, validation, test), **_cross_validation_metrics(cross_validation)}
+        bundle = writer.finish(dataset.labels, contract, metrics, provenance)
     _write_copies(settings.outputs, bundle)
     return bundle
 
@@ -185,6 +188,19 @@ def _metrics(dataset: DataSet, validation: Report | None, test: Report | None) -
             {**vars(mistake), "probability": _rounded(mistake.probability)} for mistake in test.mistakes
         ]
     return metrics
+
+
+def _cross_validation_metrics(pooled: Sequence[Pooled]) -> dict[str, Any]:
+    if not pooled:
+        return {}
+    heads = {
+        one.head: {"accuracy": one.accuracy, "standard_error": _rounded(one.standard_error)} for one in pooled
+    }
+    record: dict[str, Any] = {"images": len(pooled[0].right), "heads": heads}
+    if len(pooled) == 2:
+        difference, error = paired_difference(*pooled)
+        record["difference"] = {"accuracy": _rounded(difference), "paired_standard_error": _rounded(error)}
+    return {"cross_validation": record}
 
 
 def _provenance(settings: Settings, dataset: DataSet, vector: FeatureVector, head: Head) -> dict[str, Any]:

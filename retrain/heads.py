@@ -156,6 +156,7 @@ def train_lbfgs(train: Features, validation: Features, classes: int) -> Head:
     else:
         strength = L2_WITHOUT_VALIDATION
         found = _minimise(scaled, classes, strength, found)
+    LOGGER.info("head: lbfgs, L2 %g%s", strength, ", chosen on validation" if len(held_out) else "")
     weights = (found[:-1] * scale).astype(np.float32)
     how: dict[str, object] = {"name": "lbfgs", "l2": strength, "feature_scale": scale}
     return Head(weights, (found[-1] - centre @ weights).astype(np.float32), how)
@@ -174,7 +175,7 @@ def _search(
         start = _minimise(train, classes, strength, start)
         logits = validation.rows @ start[:-1].astype(np.float32) + start[-1].astype(np.float32)
         accuracy, loss = accuracy_and_cross_entropy(logits, validation.labels)
-        LOGGER.info("L2 %g: validation accuracy %.1f%%, cross entropy %.4f", strength, 100 * accuracy, loss)
+        LOGGER.debug("L2 %g: validation accuracy %.1f%%, cross entropy %.4f", strength, 100 * accuracy, loss)
         if loss < best_loss - L2_LEAST_GAIN:
             best, best_loss, no_gain = (strength, start), loss, 0
         else:

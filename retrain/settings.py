@@ -51,6 +51,8 @@ class Settings:
     head: str = "lbfgs"
     sgd: SgdSettings = field(default_factory=SgdSettings)
     test_batch_size: int = -1
+    cross_validate: int = 0
+    compare_heads: bool = False
     seed: int = 0
     final_tensor_name: str = "final_result"
     bottleneck_dir: Path = Path("/tmp/bottleneck")
@@ -62,6 +64,10 @@ class Settings:
             raise UsageError(f"--head: got {self.head}, expected one of {', '.join(HEADS)}")
         if self.geometry not in GEOMETRIES:
             raise UsageError(f"--geometry: got {self.geometry}, expected one of {', '.join(GEOMETRIES)}")
+        if self.cross_validate and self.cross_validate < 3:
+            raise UsageError(f"--cross_validate: got {self.cross_validate}, expected 3 folds or more")
+        if self.compare_heads and not self.cross_validate:
+            raise UsageError("--compare_heads compares by cross-validation: give --cross_validate K as well")
         _at_least("cache_views", self.cache_views, 0)
         _at_least("seed", self.seed, 0)
         if self.input_size is not None:

@@ -14,6 +14,7 @@ from legoclf.convert.frozen import check_final_tensor_name
 from legoclf.data.folder import DataSet, ImageItem, Rejected, scan_folder
 from legoclf.errors import LegoclfError
 from legoclf.progress import Progress
+from legoclf.retrain.cross_validate import Pooled, Sample, Trainer, cross_validate
 from legoclf.retrain.evaluate import Report, evaluate
 from legoclf.retrain.export import check_bundle_place, export, usable_outputs, write_intermediate
 from legoclf.retrain.extract import Extractor, Request
@@ -31,18 +32,23 @@ from legoclf.retrain.heads import (
 from legoclf.retrain.settings import Settings
 from legoclf.retrain.summaries import Summaries
 from legoclf.session import OnnxRuntimeSession
+from legoclf.split import SPLITS, TRAIN
 
 LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run ends with. ``report`` is None if the data set left no test image."""
+    """What a run ends with.
+
+    report: None if the data set left no test image. cross_validation: empty unless it was asked for.
+    """
 
     bundle: Bundle
     dataset: DataSet
     head: Head
     report: Report | None
+    cross_validation: list[Pooled]
 
 
 def retrain(settings: Settings, cache_dir: Path) -> Trained:
@@ -67,24 +73,26 @@ def retrain(settings: Settings, cache_dir: Path) -> Trained:
     )
     vector = load_feature_vector(settings.tfhub_module, input_size=settings.input_size, cache_dir=cache_dir)
     contract = unit_range_contract(vector.width, vector.height)._replace(geometry=settings.geometry)
-    dataset, features = extract_features(dataset, vector, contract, settings)
+    dataset, rows = extract_features(dataset, vector, contract, settings)
+    features = {split: _gather(dataset.images, rows, split) for split in SPLITS}
     for line in dataset.warnings:
         LOGGER.warning("warning: %s", line)
     for rejected in dataset.rejected:
         LOGGER.warning("skipped: %s: %s", rejected.path, rejected.reason)
     LOGGER.info("%s", dataset.summary())
+    pooled = _cross_validate(settings, dataset, rows)
     head = train_head(settings, vector, dataset, features)
     validation, test = (
         _held_out(settings, head, features[split], dataset, split) for split in ("validation", "test")
     )
-    bundle = export(settings, dataset, vector, contract, head, validation, test)
-    return Trained(bundle, dataset, head, test)
+    bundle = export(settings, dataset, vector, contract, head, validation, test, pooled)
+    return Trained(bundle, dataset, head, test, pooled)
 
 
 def extract_features(
     dataset: DataSet, vector: FeatureVector, contract: InputContract, settings: Settings
-) -> tuple[DataSet, dict[str, Features]]:
-    """Features of all images, by split; images that do not decode leave the data set."""
+) -> tuple[DataSet, list[np.ndarray]]:
+    """Features of each image, float32 [views, D]; images that do not decode leave the data set."""
     import onnxruntime
 
     made_with = {
@@ -92,7 +100,11 @@ def extract_features(
         "contract": contract.to_json(),
         "engine": f"onnxruntime {onnxruntime.__version__}",
     }
-    requests = [Request(item.path, settings.views if item.split == "train" else 1) for item in dataset.images]
+    # In cross-validation every image is a training image of some fold.
+    every = settings.cross_validate > 0
+    requests = [
+        Request(item.path, settings.views if every or item.split == TRAIN else 1) for item in dataset.images
+    ]
     rejected: list[Rejected] = []
     rows: list[np.ndarray] = []
     with ExitStack() as stack:
@@ -111,15 +123,36 @@ def extract_features(
             rejected.append(Rejected(result.error.path, result.error.reason))
     if rejected:
         dataset = dataset.without(rejected)
-    return dataset, {split: _gather(dataset.images, rows, split) for split in ("train", "validation", "test")}
+    return dataset, rows
 
 
 def _gather(images: Sequence[ImageItem], rows: Sequence[np.ndarray], split: str) -> Features:
-    chosen = [(item, row) for item, row in zip(images, rows, strict=True) if item.split == split]
+    views = None if split == TRAIN else 1
+    chosen = [(item, row[:views]) for item, row in zip(images, rows, strict=True) if item.split == split]
     if not chosen:
         return Features(np.zeros((0, rows[0].shape[1]), np.float32), np.zeros(0, np.int64))
     labels = [item.label_index for item, row in chosen for _ in row]
     return Features(np.concatenate([row for _, row in chosen]), np.array(labels, np.int64))
+
+
+def _cross_validate(settings: Settings, dataset: DataSet, rows: Sequence[np.ndarray]) -> list[Pooled]:
+    """Pooled answers of the head of the settings, and of the other one if they are to be compared."""
+    if not settings.cross_validate:
+        return []
+    classes = len(dataset.labels)
+    sgd = replace(settings.sgd, eval_step_interval=settings.sgd.how_many_training_steps)
+    trainers: dict[str, Trainer] = {
+        "lbfgs": lambda train, validation: train_lbfgs(train, validation, classes),
+        "sgd": lambda train, validation: train_sgd(
+            train, validation, classes, sgd, settings.seed, lambda _: None
+        ),
+    }
+    names = [settings.head, *(name for name in trainers if settings.compare_heads and name != settings.head)]
+    samples = [
+        Sample(item.relative, item.label_index, row) for item, row in zip(dataset.images, rows, strict=True)
+    ]
+    LOGGER.info("cross-validating %s in %d folds", " and ".join(names), settings.cross_validate)
+    return cross_validate(samples, settings.cross_validate, {name: trainers[name] for name in names})
 
 
 def train_head(

@@ -389,3 +389,27 @@ def test_a_value_out_of_range_is_refused_by_its_flag(flag: str, message: str) ->
 def test_the_report_names_every_class_and_shows_the_accuracy(trained: Path) -> None:
     page = (trained / "colours.bundle" / "report" / "index.html").read_text(encoding="utf-8")
     assert all(label in page for label in ("Blue brick", "grün", "red", "100.0%"))
+
+
+def test_cross_validation_is_printed_and_stands_in_model_json(
+    train: Train, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(photos, tmp_path, "--cross_validate=3", "--compare_heads")
+    printed = capsys.readouterr().out
+    record = Bundle.open(str(tmp_path / "colours.bundle")).metrics["cross_validation"]
+    for head in ("lbfgs", "sgd"):
+        accuracy = 100 * record["heads"][head]["accuracy"]
+        assert f"Cross-validated accuracy, {head}: {accuracy:.1f}% (standard error " in printed
+    assert re.search(r"^lbfgs against sgd: [+-]\d+\.\d points \(paired standard error", printed, re.MULTILINE)
+    assert record["images"] == 90
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [(["--cross_validate=2"], "expected 3 folds"), (["--compare_heads"], "give --cross_validate")],
+)
+def test_a_cross_validation_that_cannot_be_is_refused(flags: list[str], message: str) -> None:
+    from legoclf.errors import UsageError
+
+    with pytest.raises(UsageError, match=message):
+        settings(*flags)
