@@ -50,6 +50,7 @@ _DEFAULT_PLACES = {
     "output_graph": "/tmp/output_graph.pb",
     "output_labels": "/tmp/output_labels.txt",
     "summaries_dir": "/tmp/retrain_logs",
+    "checkpoint_path": "/tmp/_retrain_checkpoint",
     "intermediate_output_graphs_dir": "/tmp/intermediate_graph/",
 }
 
@@ -162,6 +163,7 @@ def _add_result_flags(group: argparse._ArgumentGroup) -> None:
         ("output_graph", "a copy of the frozen graph"),
         ("output_labels", "a copy of the labels"),
         ("summaries_dir", "TensorBoard logs"),
+        ("checkpoint_path", "the head as a TensorFlow checkpoint: prefix of its files"),
         ("intermediate_output_graphs_dir", "frozen graphs of steps on the way"),
     ):
         add(f"--{flag}", type=Path, help=f"{what} ({_DEFAULT_PLACES[flag]})")

@@ -27,6 +27,7 @@ from legoclf.convert.saved_model import write_saved_model
 from legoclf.data.folder import DataSet
 from legoclf.errors import LegoclfError, UsageError
 from legoclf.image import read_image
+from legoclf.retrain.checkpoint import write_checkpoint
 from legoclf.retrain.cross_validate import Pooled, paired_difference
 from legoclf.retrain.evaluate import Report
 from legoclf.retrain.feature_vector import FeatureVector
@@ -84,6 +85,8 @@ def export(
         metrics = {**_metrics(dataset, validation, test), **_cross_validation_metrics(cross_validation)}
         bundle = writer.finish(dataset.labels, contract, metrics, provenance)
     _write_copies(settings.outputs, bundle)
+    if settings.outputs.checkpoint_path is not None:
+        write_checkpoint(settings.outputs.checkpoint_path, head)
     return bundle
 
 
@@ -96,7 +99,7 @@ def usable_outputs(outputs: Outputs) -> Outputs:
         LegoclfError: an output that was asked for cannot be written; the message names its flag.
     """
     left_out: dict[str, Any] = {}
-    for name in ("output_graph", "output_labels", "saved_model_dir", "summaries_dir"):
+    for name in ("output_graph", "output_labels", "saved_model_dir", "summaries_dir", "checkpoint_path"):
         path: Path | None = getattr(outputs, name)
         obstacle = None if path is None else _obstacle(name, path)
         if obstacle is None:

@@ -27,6 +27,7 @@ class Outputs:
     output_labels: Path | None = None
     saved_model_dir: Path | None = None
     summaries_dir: Path | None = None
+    checkpoint_path: Path | None = None
     intermediate_output_graphs_dir: Path | None = None
     intermediate_store_frequency: int = 0
     optional: frozenset[str] = frozenset()

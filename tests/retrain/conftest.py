@@ -69,6 +69,7 @@ def train(module: Path, cache: Path) -> Callable[..., int]:
             "summaries_dir": out / "logs",
             "output_graph": out / "graph.pb",
             "output_labels": out / "labels.txt",
+            "checkpoint_path": out / "checkpoint",
             "intermediate_output_graphs_dir": out / "steps",
         }
         arguments = [f"--{flag}={place}" for flag, place in places.items()]

@@ -13,7 +13,6 @@ import pytest
 from legoclf.bundle import Bundle
 from legoclf.cli import main
 from legoclf.convert.frozen import FrozenGraph
-from legoclf.retrain.command import add_arguments, settings_of
 from legoclf.retrain.export import usable_outputs
 from legoclf.retrain.settings import Outputs
 
@@ -27,16 +26,6 @@ def tree(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-def settings(*flags: str) -> object:
-    """The settings that flags mean, without a run."""
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    parser.set_defaults(command_line=["legoclf", "retrain"])
-    return settings_of(parser.parse_args(["--image_dir", "bricks", *flags]))
 
 
 def test_the_bundle_holds_what_the_format_says(trained: Path) -> None:
@@ -201,6 +190,19 @@ def test_the_copies_are_the_bundles_files(trained: Path) -> None:
     assert (trained / "labels.txt").read_bytes() == (bundle / "labels.txt").read_bytes()
 
 
+def test_the_checkpoint_holds_the_head_of_the_onnx_graph(trained: Path) -> None:
+    import onnx
+    import tensorflow as tf
+
+    from legoclf.retrain.checkpoint import BIASES, WEIGHTS
+
+    graph = onnx.load(trained / "colours.bundle" / "model.onnx").graph
+    head = {entry.name: onnx.numpy_helper.to_array(entry) for entry in graph.initializer}
+    checkpoint = tf.train.load_checkpoint(str(trained / "checkpoint"))
+    assert np.array_equal(checkpoint.get_tensor(WEIGHTS), head["head.weight"])
+    assert np.array_equal(checkpoint.get_tensor(BIASES), head["head.bias"])
+
+
 def test_lowercase_labels_are_those_of_retrain_py(train: Train, photos: Path, tmp_path: Path) -> None:
     train(photos, tmp_path, "--lowercase_labels")
     assert Bundle.open(str(tmp_path / "colours.bundle")).labels == ["blue brick", "gr n", "red"]
@@ -335,57 +337,6 @@ def test_json_is_one_object(
     assert json.loads(capsys.readouterr().out)["metrics"]["test_accuracy"] == 1.0
 
 
-@pytest.mark.parametrize(
-    "flag",
-    [
-        "--how_many_training_steps=5",
-        "--learning_rate=0.1",
-        "--train_batch_size=5",
-        "--validation_batch_size=5",
-        "--eval_step_interval=5",
-        "--intermediate_store_frequency=5",
-    ],
-)
-def test_a_flag_of_sgd_means_sgd(flag: str) -> None:
-    assert settings(flag).head == "sgd"  # type: ignore[attr-defined]
-
-
-def test_without_a_flag_of_sgd_the_head_is_lbfgs() -> None:
-    assert settings().head == "lbfgs"  # type: ignore[attr-defined]
-
-
-def test_a_flag_of_sgd_beside_lbfgs_is_refused_by_name() -> None:
-    from legoclf.errors import UsageError
-
-    with pytest.raises(UsageError, match="--learning_rate"):
-        settings("--head=lbfgs", "--learning_rate=0.1")
-
-
-def test_default_places_are_retrain_pys() -> None:
-    outputs = settings().outputs  # type: ignore[attr-defined]
-    assert str(outputs.output_graph) == "/tmp/output_graph.pb"
-    assert str(outputs.output_labels) == "/tmp/output_labels.txt"
-    assert str(outputs.summaries_dir) == "/tmp/retrain_logs"
-
-
-@pytest.mark.parametrize(
-    ("flag", "message"),
-    [
-        ("--how_many_training_steps=0", "expected 1 or more"),
-        ("--learning_rate=0", "expected more than 0"),
-        ("--validation_batch_size=0", "or -1 for the whole set"),
-        ("--random_crop=101", "expected a percentage"),
-        ("--cache_views=-1", "expected 0 or more"),
-        ("--input_size=0", "expected 1 or more"),
-    ],
-)
-def test_a_value_out_of_range_is_refused_by_its_flag(flag: str, message: str) -> None:
-    from legoclf.errors import UsageError
-
-    with pytest.raises(UsageError, match=f"{flag.split('=')[0]}: got .*{message}"):
-        settings(flag)
-
-
 def test_the_report_names_every_class_and_shows_the_accuracy(trained: Path) -> None:
     page = (trained / "colours.bundle" / "report" / "index.html").read_text(encoding="utf-8")
     assert all(label in page for label in ("Blue brick", "grün", "red", "100.0%"))
@@ -402,14 +353,3 @@ def test_cross_validation_is_printed_and_stands_in_model_json(
         assert f"Cross-validated accuracy, {head}: {accuracy:.1f}% (standard error " in printed
     assert re.search(r"^lbfgs against sgd: [+-]\d+\.\d points \(paired standard error", printed, re.MULTILINE)
     assert record["images"] == 90
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [(["--cross_validate=2"], "expected 3 folds"), (["--compare_heads"], "give --cross_validate")],
-)
-def test_a_cross_validation_that_cannot_be_is_refused(flags: list[str], message: str) -> None:
-    from legoclf.errors import UsageError
-
-    with pytest.raises(UsageError, match=message):
-        settings(*flags)
