@@ -17,6 +17,9 @@ import numpy as np
 from legoclf.contract import InputContract
 from legoclf.errors import missing_package
 
+#: To be raised when any pixel comes out otherwise: features kept of another revision are not used.
+REVISION = 1
+
 Fit = Callable[[np.ndarray, InputContract], np.ndarray]
 
 

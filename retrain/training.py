@@ -13,6 +13,7 @@ from legoclf.contract import InputContract, unit_range_contract
 from legoclf.convert.frozen import check_final_tensor_name
 from legoclf.data.folder import DataSet, ImageItem, Rejected, scan_folder
 from legoclf.errors import LegoclfError
+from legoclf.preprocess import REVISION, fastest_fit
 from legoclf.progress import Progress
 from legoclf.retrain.cross_validate import Pooled, Sample, Trainer, cross_validate
 from legoclf.retrain.evaluate import Report, evaluate
@@ -98,6 +99,7 @@ def extract_features(
     made_with = {
         "module": vector.identity,
         "contract": contract.to_json(),
+        "preprocessing": f"revision {REVISION}, {fastest_fit().__name__}",
         "engine": f"onnxruntime {onnxruntime.__version__}",
     }
     # In cross-validation every image is a training image of some fold.
