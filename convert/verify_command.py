@@ -35,10 +35,13 @@ def run(args: argparse.Namespace) -> int:
     from legoclf.convert.verify import golden_checks, golden_tensors, graph_checks
 
     bundle = Bundle.open(find_bundle(args.bundle))
-    counted = [0]
-    tensors = golden_tensors(bundle) if args.image_dir is None else _tensors(bundle, args, counted)
+    if args.image_dir is None:
+        golden = golden_tensors(bundle)
+        images, tensors = len(golden), iter(golden)
+    else:
+        paths = _paths(bundle, args.image_dir, args.split)
+        images, tensors = len(paths), _tensors(bundle, paths)
     checks = [*golden_checks(bundle), *graph_checks(bundle, tensors)]
-    images = counted[0] or len(golden_tensors(bundle))
     if args.json:
         record = [{**vars(check), "passed": check.passed} for check in checks]
         sys.stdout.write(json.dumps({"images": images, "checks": record}, indent=2) + "\n")
@@ -47,27 +50,32 @@ def run(args: argparse.Namespace) -> int:
     return 0 if all(check.passed for check in checks) else 1
 
 
-def _tensors(bundle: Bundle, args: argparse.Namespace, counted: list[int]) -> Iterator[Any]:
-    """Tensors of the data set's images, split with the settings of the training."""
+def _paths(bundle: Bundle, image_dir: str, split: str) -> list[str]:
+    """The data set's images, split with the settings of the training: those of the test, or all."""
     from legoclf.data.folder import scan_folder
     from legoclf.errors import LegoclfError
-    from legoclf.image import read_image
-    from legoclf.preprocess import fastest_fit, preprocess
 
     how = bundle.provenance["data_set"]
     dataset = scan_folder(
-        args.image_dir,
+        image_dir,
         split_hash=how["split_hash"],
         testing_percentage=how["testing_percentage"],
         validation_percentage=how["validation_percentage"],
     )
-    items = dataset.by_split("test") if args.split == "test" else dataset.images
+    items = dataset.by_split("test") if split == "test" else dataset.images
     if not items:
-        raise LegoclfError(f"{args.image_dir}: has no test image; use --split all")
+        raise LegoclfError(f"{image_dir}: has no test image; use --split all")
+    return [item.path for item in items]
+
+
+def _tensors(bundle: Bundle, paths: list[str]) -> Iterator[Any]:
+    """float32 [3, H, W] of each image, one at a time, as the contract makes it."""
+    from legoclf.image import read_image
+    from legoclf.preprocess import fastest_fit, preprocess
+
     fit = fastest_fit()
-    for item in items:
-        counted[0] += 1
-        yield preprocess(read_image(item.path), bundle.contract, fit)
+    for path in paths:
+        yield preprocess(read_image(path), bundle.contract, fit)
 
 
 def _table(checks: list[Check]) -> str:

@@ -1,12 +1,12 @@
 """Looking many image files over at once: headers, full decodes, contents. Files are only ever read."""
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from legoclf.bundle import sha256_file
 from legoclf.cores import available_cores
 from legoclf.errors import ImageError
 from legoclf.image import read_image
@@ -39,8 +39,7 @@ def check_images(paths: Sequence[str], jobs: int | None = None) -> list[Rejected
 def content_sha256(path: str) -> str:
     """SHA-256 of a file's bytes, hexadecimal."""
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_file(path)
     except OSError as error:
         raise unreadable(path, error) from error
 

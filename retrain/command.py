@@ -45,7 +45,7 @@ _SGD_FLAGS = (
 )
 _AUGMENTATION_FLAGS = ("random_crop", "random_scale", "random_brightness", "flip_left_right")
 
-#: retrain.py's default places, in the order of Outputs.
+#: retrain.py's default places.
 _DEFAULT_PLACES = {
     "output_graph": "/tmp/output_graph.pb",
     "output_labels": "/tmp/output_labels.txt",
@@ -220,7 +220,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         strict=args.strict,
         augmentation=Augmentation(**{flag: getattr(args, flag) for flag in _AUGMENTATION_FLAGS}),
         cache_views=args.cache_views,
-        head=args.head or ("sgd" if wants_sgd else "lbfgs"),
+        head=args.head or ("sgd" if wants_sgd else Settings.head),
         sgd=SgdSettings(**given),
         test_batch_size=args.test_batch_size,
         cross_validate=args.cross_validate,

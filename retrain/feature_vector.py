@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from legoclf.bundle import sha256_file
 from legoclf.convert import frozen, onnx_graph
 from legoclf.errors import LegoclfError, UsageError, missing_package
 from legoclf.retrain import hub
@@ -148,7 +149,7 @@ def _embedded(input_size: int | None) -> _Module:
 
 def _check_weights() -> None:
     try:
-        found = _sha256(_WEIGHTS)
+        found = sha256_file(str(_WEIGHTS))
     except OSError as error:
         raise LegoclfError(f"the embedded weights cannot be read: {error}; reinstall legoclf") from error
     if found != EMBEDDED_SHA256:
@@ -225,7 +226,9 @@ def _read_entry(entry: Path) -> dict[str, Any] | None:
         return None
     try:
         meta: dict[str, Any] = json.loads((entry / META_FILE).read_text(encoding="utf-8"))
-        damaged = [name for name, sha256 in meta["sha256"].items() if _sha256(entry / name) != sha256]
+        damaged = [
+            name for name, sha256 in meta["sha256"].items() if sha256_file(str(entry / name)) != sha256
+        ]
         reason = f"{', '.join(damaged)} changed" if damaged else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{META_FILE} or a file it names cannot be read ({error})"
@@ -273,7 +276,3 @@ def _put(entry: Path, files: dict[str, bytes]) -> None:
                 raise
     finally:
         shutil.rmtree(new, ignore_errors=True)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from legoclf.bundle import sha256_file
 from legoclf.convert.frozen import import_tensorflow
 from legoclf.errors import LegoclfError, UsageError
 
@@ -105,7 +106,7 @@ def content_sha256(folder: Path) -> str:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         # fingerprint.pb differs at each save of the same model.
         if path.name != "fingerprint.pb":
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest = sha256_file(str(path))
             whole.update(f"{path.relative_to(folder).as_posix()}\0{digest}\n".encode())
     return whole.hexdigest()
 
