@@ -8,7 +8,10 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -40,12 +43,37 @@ def import_tensorflow() -> Any:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        import tensorflow as tf
+        with _errors_of_import_only():
+            import tensorflow as tf
     except ImportError as error:
         raise missing_package("tensorflow", "train") from error
     for name in ("tensorflow", "absl"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return tf
+
+
+@contextmanager
+def _errors_of_import_only() -> Iterator[None]:
+    """Hold back what C++ writes to standard error; let it out after all if the block fails.
+
+    On a CPU with AVX512-VNNI TensorFlow 2.21 praises oneDNN there, whatever TF_CPP_MIN_LOG_LEVEL says.
+    """
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def freeze(function: Callable[[Any], Any], height: int, width: int) -> GraphDef:

@@ -37,6 +37,10 @@ class Augmentation:
         """Whether any distortion is on."""
         return any(asdict(self).values())
 
+    def largest(self, contract: InputContract) -> InputContract:
+        """The contract of the largest enlargement that a view is cut from."""
+        return _enlarged(contract, self, 1.0 + self.random_scale / 100.0)
+
     def describe(self) -> str:
         """A canonical text, the same for equal augmentations: part of a cache key."""
         return json.dumps(asdict(self), sort_keys=True)
@@ -67,13 +71,11 @@ def augmented_view(
         float32 [3, contract.height, contract.width]; not clipped, as in retrain.py, so a view that
         is brightened may leave the contract's range.
     """
-    enlarged = (1.0 + augmentation.random_crop / 100.0) * random.uniform(
-        1.0, 1.0 + augmentation.random_scale / 100.0
-    )
-    height, width = int(contract.height * enlarged), int(contract.width * enlarged)
-    levels = fit(image, contract._replace(height=height, width=width))
-    top = random.integers(height - contract.height + 1)
-    left = random.integers(width - contract.width + 1)
+    scale = random.uniform(1.0, 1.0 + augmentation.random_scale / 100.0)
+    enlarged = _enlarged(contract, augmentation, scale)
+    levels = fit(image, enlarged)
+    top = random.integers(enlarged.height - contract.height + 1)
+    left = random.integers(enlarged.width - contract.width + 1)
     levels = levels[top : top + contract.height, left : left + contract.width]
     if augmentation.flip_left_right and random.random() < 0.5:
         levels = levels[:, ::-1]
@@ -82,3 +84,8 @@ def augmented_view(
         share = augmentation.random_brightness / 100.0
         tensor *= np.float32(random.uniform(1.0 - share, 1.0 + share))
     return tensor
+
+
+def _enlarged(contract: InputContract, augmentation: Augmentation, scale: float) -> InputContract:
+    factor = (1.0 + augmentation.random_crop / 100.0) * scale
+    return contract._replace(height=int(contract.height * factor), width=int(contract.width * factor))

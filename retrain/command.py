@@ -26,6 +26,7 @@ from legoclf.contract import GEOMETRIES
 from legoclf.errors import UsageError
 from legoclf.retrain.augment import Augmentation
 from legoclf.retrain.cross_validate import Pooled, paired_difference
+from legoclf.retrain.engines import ENGINES, PRECISIONS
 from legoclf.retrain.heads import SgdSettings
 from legoclf.retrain.settings import HEADS, Outputs, Settings
 from legoclf.split import SPLIT_HASHES
@@ -103,6 +104,26 @@ def _add_feature_flags(group: argparse._ArgumentGroup) -> None:
         type=Path,
         default=Settings.bottleneck_dir,
         help=f"where extracted features are kept ({Settings.bottleneck_dir})",
+    )
+    add(
+        "--bottleneck_size_gb",
+        type=float,
+        default=Settings.bottleneck_size_gb,
+        metavar="GB",
+        help="what they may take there; those not used for longest go first "
+        f"({Settings.bottleneck_size_gb:g})",
+    )
+    add(
+        "--extractor",
+        choices=ENGINES,
+        default=Settings.extractor,
+        help=f"what runs the feature vector over the images ({Settings.extractor})",
+    )
+    add(
+        "--extractor_precision",
+        choices=PRECISIONS,
+        default=Settings.extractor_precision,
+        help="bf16: faster with openvino on CPUs that have it; the drift is told (fp32)",
     )
 
 
@@ -228,6 +249,9 @@ def settings_of(args: argparse.Namespace) -> Settings:
         seed=args.seed,
         final_tensor_name=args.final_tensor_name,
         bottleneck_dir=args.bottleneck_dir,
+        bottleneck_size_gb=args.bottleneck_size_gb,
+        extractor=args.extractor,
+        extractor_precision=args.extractor_precision,
         outputs=Outputs(
             **places,
             saved_model_dir=args.saved_model_dir,

@@ -1,28 +1,31 @@
-"""Features of images: read, decode, fit, augment and run, on all cores, through the cache.
+"""Features of images: read, decode, fit, augment and run, on all cores, into the cache.
 
-One worker a core does all of it for an image, with ONNX Runtime on that worker's thread alone.
+One worker a core does all of it for an image, with the network on that worker's thread alone.
 Decoding, resizing and inference release Python's lock, so the cores never wait for one another, and
-what a row is does not depend on their number.
+what a row is does not depend on their number. A few images a worker are in memory at a time.
 """
 
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from legoclf.contract import InputContract
-from legoclf.cores import available_cores
 from legoclf.errors import ImageError
-from legoclf.image import decode_image
+from legoclf.image import decode_image, decode_reduced
+from legoclf.image_header import unreadable
 from legoclf.preprocess import fastest_fit, preprocess
 from legoclf.retrain.augment import Augmentation, augmented_view, view_random
+from legoclf.retrain.engines import Engine
 from legoclf.retrain.feature_cache import FeatureCache, row_key
-from legoclf.session import OnnxRuntimeSession
+
+#: Images that wait or are worked on, for each worker: enough that none waits for another's slow one.
+IMAGES_A_WORKER = 4
 
 
 @dataclass(frozen=True)
@@ -33,117 +36,119 @@ class Request:
     views: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass
 class Result:
-    """Features of one image: float32 [views, D]; or the error that it met."""
+    """What became of one image.
+
+    content_sha256: of the file, hexadecimal. keys: of its views in the cache, the plain one first.
+    error: what it met, where its rows could not be made.
+    """
 
     request: Request
-    rows: np.ndarray | None = None
+    content_sha256: str = ""
+    keys: list[bytes] = field(default_factory=list)
     error: ImageError | None = None
 
 
 class Extractor:
-    """Extracts features with one ONNX graph.
+    """Extracts features with one network.
 
     Args:
-        session: a graph with the one output ``features``, made with ``threads=1``.
-        contract: the input contract of the graph.
+        engine: what runs the network.
+        contract: the input contract of the network.
         cache: where rows are looked up and kept; entered by the caller.
         augmentation: what the views after the first one look like.
         seed: seed of the views.
-        workers: threads; None for one a core.
+        workers: threads; None for as many as the engine asks for.
     """
 
     def __init__(
         self,
-        session: OnnxRuntimeSession,
+        engine: Engine,
         contract: InputContract,
         cache: FeatureCache,
         augmentation: Augmentation,
         seed: int,
         workers: int | None = None,
     ) -> None:
-        self.session = session
+        self.engine = engine
         self.contract = contract
         self.cache = cache
         self.augmentation = augmentation
         self.seed = seed
-        self.workers = workers or available_cores()
+        self.workers = workers or engine.workers
         self._fit = fastest_fit()
+        self._views = f"{augmentation.describe()}/{seed}/{_reduced_decoder()}"
 
     def extract(self, requests: Iterable[Request]) -> Iterator[Result]:
-        """Features of images, in the order of the requests; few images are in memory at a time."""
+        """See to it that the cache holds all views of all images; results in the order of the requests."""
         _one_thread_per_opencv_call()
         left = iter(requests)
         with ThreadPoolExecutor(self.workers) as pool:
-            waiting: deque[Future[_Extracted]] = deque()
+            waiting: deque[Future[_Work]] = deque()
             try:
-                waiting.extend(pool.submit(self._work, request) for request in islice(left, 4 * self.workers))
+                first = islice(left, IMAGES_A_WORKER * self.workers)
+                waiting.extend(pool.submit(self._work, request) for request in first)
                 while waiting:
                     done = waiting.popleft().result()
                     waiting.extend(pool.submit(self._work, request) for request in islice(left, 1))
-                    yield self._keep(done)
+                    for key, row in done.fresh:
+                        self.cache.add(key, row)
+                    yield done.result
             finally:
                 for future in waiting:
                     future.cancel()
 
-    def _keep(self, extracted: "_Extracted") -> Result:
-        for key, row in extracted.fresh.items():
-            self.cache.add(key, row)
-        if extracted.error is not None:
-            return Result(extracted.request, error=extracted.error)
-        return Result(extracted.request, rows=np.stack([self.cache[key] for key in extracted.keys]))
-
-    def _work(self, request: Request) -> "_Extracted":
+    def _work(self, request: Request) -> "_Work":
         """What a worker does: all steps for one image.
 
         The network runs on one tensor at a time: on one thread a batch is no faster, and a row would
         depend, in its last bits, on how many others shared its batch.
         """
-        extracted = _Extracted(request, [], {})
+        work = _Work(Result(request), [])
         try:
-            for key, tensor in self._missing_views(request, extracted.keys):
-                extracted.fresh[key] = self.session.run(tensor[None], ["features"])["features"][0]
+            for key, tensor in self._missing_views(work.result):
+                work.fresh.append((key, self.engine.features(tensor)))
         except ImageError as error:
-            extracted.error = error
-        return extracted
+            work.result.error = error
+        return work
 
-    def _missing_views(self, request: Request, keys: list[bytes]) -> Iterator[tuple[bytes, np.ndarray]]:
-        """Appends the keys of all views; yields key and tensor of those the cache does not hold."""
-        data = _read_file(request.path)
-        content = hashlib.sha256(data).hexdigest()
-        keys += [row_key(content, self._describe(view)) for view in range(request.views)]
-        missing = [view for view, key in enumerate(keys) if key not in self.cache]
+    def _missing_views(self, result: Result) -> Iterator[tuple[bytes, np.ndarray]]:
+        """Fills in the result; yields key and tensor of the views that the cache does not hold."""
+        path = result.request.path
+        data = _read_file(path)
+        content = result.content_sha256 = hashlib.sha256(data).hexdigest()
+        result.keys = [row_key(content, self._describe(view)) for view in range(result.request.views)]
+        missing = [view for view, key in enumerate(result.keys) if key not in self.cache]
+        if missing[:1] == [0]:
+            tensor = preprocess(decode_image(data, path), self.contract, self._fit)
+            yield result.keys[0], tensor
+            missing = missing[1:]
         if missing:
-            image = decode_image(data, request.path)
+            most = self.augmentation.largest(self.contract)
+            image = decode_reduced(data, path, most.height, most.width)
             for view in missing:
-                yield keys[view], self._view(image, content, view)
+                random = view_random(self.seed, content, view)
+                tensor = augmented_view(image, self.contract, self.augmentation, random, self._fit)
+                yield result.keys[view], tensor
 
     def _describe(self, view: int) -> str:
-        return f"{self.augmentation.describe()}/{self.seed}/{view}" if view else "plain"
-
-    def _view(self, image: np.ndarray, content: str, view: int) -> np.ndarray:
-        if view == 0:
-            return preprocess(image, self.contract, self._fit)
-        random = view_random(self.seed, content, view)
-        return augmented_view(image, self.contract, self.augmentation, random, self._fit)
+        return f"{self._views}/{view}" if view else "plain"
 
 
 @dataclass
-class _Extracted:
-    """One image as a worker hands it on: the keys of its views, and the rows that were not cached."""
+class _Work:
+    """One image as a worker hands it on: its result, and key and row of each view that was not cached."""
 
-    request: Request
-    keys: list[bytes]
-    fresh: dict[bytes, np.ndarray]
-    error: ImageError | None = None
+    result: Result
+    fresh: list[tuple[bytes, np.ndarray]]
 
 
 def _read_file(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise ImageError(path, f"cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
 
 
 def _one_thread_per_opencv_call() -> None:
@@ -153,3 +158,12 @@ def _one_thread_per_opencv_call() -> None:
     except ImportError:
         return
     cv2.setNumThreads(1)
+
+
+def _reduced_decoder() -> str:
+    """What decodes the views: their pixels depend on whether a JPEG is decoded at a reduced size."""
+    try:
+        import simplejpeg
+    except ImportError:
+        return "full size"
+    return f"simplejpeg {simplejpeg.__version__}"

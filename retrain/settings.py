@@ -6,6 +6,7 @@ from pathlib import Path
 from legoclf.contract import GEOMETRIES
 from legoclf.errors import UsageError
 from legoclf.retrain.augment import Augmentation
+from legoclf.retrain.engines import ENGINES, PRECISIONS, check_engine
 from legoclf.retrain.heads import SgdSettings
 
 #: Augmented views kept of each training image, where a distortion is on. With all four distortions
@@ -57,6 +58,9 @@ class Settings:
     seed: int = 0
     final_tensor_name: str = "final_result"
     bottleneck_dir: Path = Path("/tmp/bottleneck")
+    bottleneck_size_gb: float = 10.0
+    extractor: str = ENGINES[0]
+    extractor_precision: str = PRECISIONS[0]
     outputs: Outputs = field(default_factory=Outputs)
     command: tuple[str, ...] = ()
 
@@ -77,6 +81,9 @@ class Settings:
             _at_least(name, getattr(self.sgd, name), 1)
         if self.sgd.learning_rate <= 0:
             raise UsageError(f"--learning_rate: got {self.sgd.learning_rate}, expected more than 0")
+        if self.bottleneck_size_gb <= 0:
+            raise UsageError(f"--bottleneck_size_gb: got {self.bottleneck_size_gb}, expected more than 0")
+        check_engine(self.extractor, self.extractor_precision)
         for name, value in (
             ("validation_batch_size", self.sgd.validation_batch_size),
             ("test_batch_size", self.test_batch_size),
@@ -84,6 +91,11 @@ class Settings:
             if value != -1 and value < 1:
                 raise UsageError(f"--{name}: got {value}, expected 1 or more, or -1 for the whole set")
         _at_least("intermediate_store_frequency", self.outputs.intermediate_store_frequency, 0)
+
+    @property
+    def bottleneck_bytes(self) -> int:
+        """What kept features may take on disk."""
+        return int(self.bottleneck_size_gb * 1e9)
 
     @property
     def views(self) -> int:

@@ -1,7 +1,7 @@
 """One run of `legoclf retrain`: data set, features, head, figures, bundle."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from legoclf.errors import LegoclfError
 from legoclf.preprocess import REVISION, fastest_fit
 from legoclf.progress import Progress
 from legoclf.retrain.cross_validate import Pooled, Sample, Trainer, cross_validate
+from legoclf.retrain.engines import open_engine
 from legoclf.retrain.evaluate import Report, evaluate
 from legoclf.retrain.export import check_bundle_place, export, usable_outputs, write_intermediate
 from legoclf.retrain.extract import Extractor, Request
@@ -32,7 +33,6 @@ from legoclf.retrain.heads import (
 )
 from legoclf.retrain.settings import Settings
 from legoclf.retrain.summaries import Summaries
-from legoclf.session import OnnxRuntimeSession
 from legoclf.split import SPLITS, TRAIN
 
 LOGGER = logging.getLogger(__name__)
@@ -93,39 +93,65 @@ def retrain(settings: Settings, cache_dir: Path) -> Trained:
 def extract_features(
     dataset: DataSet, vector: FeatureVector, contract: InputContract, settings: Settings
 ) -> tuple[DataSet, list[np.ndarray]]:
-    """Features of each image, float32 [views, D]; images that do not decode leave the data set."""
-    import onnxruntime
+    """Features of each image, float32 [views, D]; images that do not decode leave the data set.
 
-    made_with = {
-        "module": vector.identity,
-        "contract": contract.to_json(),
-        "preprocessing": f"revision {REVISION}, {fastest_fit().__name__}",
-        "engine": f"onnxruntime {onnxruntime.__version__}",
-    }
-    # In cross-validation every image is a training image of some fold.
-    every = settings.cross_validate > 0
-    requests = [
-        Request(item.path, settings.views if every or item.split == TRAIN else 1) for item in dataset.images
-    ]
-    rejected: list[Rejected] = []
-    rows: list[np.ndarray] = []
+    While images are extracted, their features are on disk and their keys alone in memory.
+    """
     with ExitStack() as stack:
-        cache = stack.enter_context(FeatureCache(settings.bottleneck_dir, made_with, vector.feature_size))
-        session = stack.enter_context(OnnxRuntimeSession(str(vector.onnx_path), threads=1))
-        progress = stack.enter_context(Progress("extracting features", len(requests)))
-        extractor = Extractor(session, contract, cache, settings.augmentation, settings.seed)
-        for result in extractor.extract(requests):
-            progress.advance()
-            if result.rows is not None:
-                rows.append(result.rows)
-                continue
-            assert result.error is not None
-            if settings.strict:
-                raise LegoclfError(f"{result.error}; mend or remove it, or run without --strict")
-            rejected.append(Rejected(result.error.path, result.error.reason))
-    if rejected:
-        dataset = dataset.without(rejected)
-    return dataset, rows
+        engine = stack.enter_context(open_engine(settings.extractor, vector, settings.extractor_precision))
+        made_with = {
+            "module": vector.identity,
+            "contract": contract.to_json(),
+            "preprocessing": f"revision {REVISION}, {fastest_fit().__name__}",
+            "engine": engine.description,
+        }
+        cache = stack.enter_context(
+            FeatureCache(settings.bottleneck_dir, made_with, vector.feature_size, settings.bottleneck_bytes)
+        )
+        # In cross-validation every image is a training image of some fold.
+        every = settings.cross_validate > 0
+        requests = (
+            Request(item.path, settings.views if every or item.split == TRAIN else 1)
+            for item in dataset.images
+        )
+        keys, rejected = _extract(
+            Extractor(engine, contract, cache, settings.augmentation, settings.seed),
+            requests,
+            len(dataset.images),
+            settings,
+        )
+        if rejected:
+            dataset = dataset.without(rejected)
+        rows = cache.rows([key for views in keys for key in views])
+    ends = np.cumsum([len(views) for views in keys])
+    return dataset, np.split(rows, ends[:-1])
+
+
+def _extract(
+    extractor: Extractor, requests: Iterable[Request], total: int, settings: Settings
+) -> tuple[list[list[bytes]], list[Rejected]]:
+    """Keys of the views of each image that could be used, and the others with their reasons."""
+    keys: list[list[bytes]] = []
+    rejected: list[Rejected] = []
+    try:
+        with Progress("extracting features", total) as progress:
+            for result in extractor.extract(requests):
+                progress.advance()
+                if result.error is None:
+                    keys.append(result.keys)
+                elif settings.strict:
+                    raise LegoclfError(f"{result.error}; mend or remove it, or run without --strict")
+                else:
+                    rejected.append(Rejected(result.error.path, result.error.reason))
+    except KeyboardInterrupt:
+        LOGGER.warning(
+            "interrupted: the features of %d of %d images are kept in %s",
+            len(keys),
+            total,
+            settings.bottleneck_dir,
+        )
+        raise
+    return keys, rejected
 
 
 def _gather(images: Sequence[ImageItem], rows: Sequence[np.ndarray], split: str) -> Features:

@@ -19,6 +19,8 @@ _LOAD = """
 import sys
 from pathlib import Path
 if sys.argv[2] == "cold":
+    from legoclf.convert.frozen import import_tensorflow
+    import_tensorflow()  # quiet, where Keras' own import of it is not
     import keras
     keras.layers.GlobalAveragePooling2D()  # moves the counter that Keras names layers by
 from legoclf.retrain.feature_vector import load_feature_vector
