@@ -14,9 +14,12 @@ class Progress:
     """Counts finished items and shows them; a context manager.
 
     On a terminal with tqdm installed it is a bar; otherwise a log line every 15 s and one at the end.
+
+    Args:
+        total: how many items there are; None where that is not known.
     """
 
-    def __init__(self, what: str, total: int, unit: str = "images") -> None:
+    def __init__(self, what: str, total: Optional[int], unit: str = "images") -> None:
         self.what = what
         self.total = total
         self.unit = unit
@@ -34,14 +37,23 @@ class Progress:
                 self._bar = tqdm(total=self.total, desc=self.what, unit=" " + self.unit, leave=False)
         return self
 
-    def advance(self, count: int = 1) -> None:
-        """Add ``count`` finished items."""
+    @property
+    def is_bar(self) -> bool:
+        """Whether a bar is shown, and not lines."""
+        return self._bar is not None
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Add ``count`` finished items; ``note`` tells how it stands, such as ``loss 0.31``."""
         self.done += count
         if self._bar is not None:
+            if note:
+                self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(count)
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            LOGGER.info("%s: %d of %d %s (%s)", self.what, self.done, self.total, self.unit, self._pace())
+            of = "" if self.total is None else " of {}".format(self.total)
+            known = [text for text in (self._pace(), note) if text]
+            LOGGER.info("%s: %d%s %s (%s)", self.what, self.done, of, self.unit, ", ".join(known))
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self._bar is not None:
@@ -52,4 +64,6 @@ class Progress:
 
     def _pace(self) -> str:
         rate = self.done / max(time.monotonic() - self._start, 1e-9)
+        if self.total is None:
+            return "{:.0f}/s".format(rate)
         return "{:.0f}/s, {:.0f} s left".format(rate, (self.total - self.done) / max(rate, 1e-9))

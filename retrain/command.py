@@ -213,6 +213,12 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(_as_json(trained), ensure_ascii=False, indent=2) + "\n")
     else:
         sys.stdout.write(_as_text(trained, args.print_misclassified_test_images))
+    if trained.head.how.get("interrupted"):
+        sys.stderr.write(
+            "legoclf: interrupted: the bundle holds the best head so far; the same command again trains it "
+            "to the end, on the features that are kept\n"
+        )
+        return 130
     return 0
 
 

@@ -1,23 +1,9 @@
-"""Softmax heads on fixed features: retrain.py's SGD, and L-BFGS with L2 chosen on validation."""
+"""Softmax heads on fixed features, and retrain.py's way to train one: plain SGD."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-
-LOGGER = logging.getLogger(__name__)
-
-#: L2 strengths tried, for the mean loss on features of unit variance; the span covers 5 images a
-#: class up to thousands.
-L2_GRID = (1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
-
-#: Nats of validation cross entropy that a weaker L2 must gain to be preferred. With a few validation
-#: images, all named right, an ever weaker one gains a little more for ever, and only grows surer.
-L2_LEAST_GAIN = 0.01
-
-#: Used where there is no validation image to choose by.
-L2_WITHOUT_VALIDATION = 1e-3
 
 
 @dataclass(frozen=True)
@@ -36,11 +22,16 @@ class Features:
 
 @dataclass(frozen=True)
 class Head:
-    """A softmax layer: ``weights`` float32 [D, C], ``bias`` float32 [C], and how it was found."""
+    """A softmax layer: ``weights`` float32 [D, C], ``bias`` float32 [C], and how it was found.
+
+    validation_logits: float32 [N, C] for the validation rows, where the head has since learnt from
+    them too: what it said before.
+    """
 
     weights: np.ndarray
     bias: np.ndarray
     how: dict[str, object]
+    validation_logits: np.ndarray | None = None
 
     def logits(self, rows: np.ndarray) -> np.ndarray:
         """float32 [N, C] of features float32 [N, D]."""
@@ -95,11 +86,16 @@ def train_sgd(
     seed: int,
     on_evaluation: EvaluationCallback,
     on_step: StepCallback | None = None,
+    keep_on_interrupt: bool = False,
 ) -> Head:
     """Plain SGD as retrain.py does it: no momentum, no decay, no L2.
 
     Each batch draws a class uniformly, then one of its rows, with replacement, so classes count
     alike whatever their size. Weights start as a normal of deviation 0.001 cut at two deviations.
+
+    Args:
+        keep_on_interrupt: end at Ctrl-C with the head as it is, ``how["interrupted"]`` being true,
+            instead of raising KeyboardInterrupt; before the first step it is raised all the same.
     """
     random = np.random.default_rng([seed, 1])
     weights = _truncated_normal(random, (train.rows.shape[1], classes), 0.001)
@@ -107,22 +103,29 @@ def train_sgd(
     rate = np.float32(settings.learning_rate)
     draw = BalancedSampler(train.labels)
     draw_validation = BalancedSampler(validation.labels) if len(validation) else None
-    how = {"name": "sgd", **vars(settings)}
-    for step in range(settings.how_many_training_steps):
-        chosen = draw.sample(random, settings.train_batch_size)
-        rows, labels = train.rows[chosen], train.labels[chosen]
-        gradient = softmax(rows @ weights + bias)
-        gradient[np.arange(len(labels)), labels] -= 1.0
-        gradient *= rate / np.float32(len(labels))
-        weights -= rows.T @ gradient
-        bias -= gradient.sum(axis=0)
-        last = step + 1 == settings.how_many_training_steps
-        if step % settings.eval_step_interval == 0 or last:
+    how: dict[str, object] = {"name": "sgd", **vars(settings)}
+    step = 0
+    try:
+        for step in range(settings.how_many_training_steps):
+            chosen = draw.sample(random, settings.train_batch_size)
+            rows, labels = train.rows[chosen], train.labels[chosen]
+            gradient = softmax(rows @ weights + bias)
+            gradient[np.arange(len(labels)), labels] -= 1.0
+            gradient *= rate / np.float32(len(labels))
+            weights -= rows.T @ gradient
+            bias -= gradient.sum(axis=0)
             head = Head(weights, bias, how)
-            sample = _validation_sample(validation, draw_validation, random, settings.validation_batch_size)
-            on_evaluation(_evaluate(step, head, Features(rows, labels), sample))
-        if on_step is not None:
-            on_step(step, Head(weights, bias, how))
+            last = step + 1 == settings.how_many_training_steps
+            if step % settings.eval_step_interval == 0 or last:
+                size = settings.validation_batch_size
+                sample = _validation_sample(validation, draw_validation, random, size)
+                on_evaluation(_evaluate(step, head, Features(rows, labels), sample))
+            if on_step is not None:
+                on_step(step, head)
+    except KeyboardInterrupt:
+        if not keep_on_interrupt or step == 0:
+            raise
+        how.update(interrupted=True, steps_made=step)
     return Head(weights, bias, how)
 
 
@@ -138,78 +141,6 @@ class BalancedSampler:
         group = random.integers(len(self._count), size=size)
         within = (random.random(size) * self._count[group]).astype(np.int64)
         return self._order[self._start[group] + within]
-
-
-def train_lbfgs(train: Features, validation: Features, classes: int) -> Head:
-    """Softmax regression by L-BFGS, each class weighing alike; L2 by the validation cross entropy.
-
-    The features are centred, and scaled by one global factor rather than per dimension: with a few
-    images a class a dimension's own deviation is noise. Both are folded into the weights.
-    """
-    centre = train.rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    scale = 1.0 / max(float(np.sqrt(np.mean(np.square(train.rows - centre), dtype=np.float64))), 1e-12)
-    scaled = Features((train.rows - centre) * np.float32(scale), train.labels)
-    held_out = Features((validation.rows - centre) * np.float32(scale), validation.labels)
-    found = np.zeros((train.rows.shape[1] + 1, classes))
-    if len(held_out):
-        strength, found = _search(scaled, held_out, classes, found)
-    else:
-        strength = L2_WITHOUT_VALIDATION
-        found = _minimise(scaled, classes, strength, found)
-    LOGGER.info("head: lbfgs, L2 %g%s", strength, ", chosen on validation" if len(held_out) else "")
-    weights = (found[:-1] * scale).astype(np.float32)
-    how: dict[str, object] = {"name": "lbfgs", "l2": strength, "feature_scale": scale}
-    return Head(weights, (found[-1] - centre @ weights).astype(np.float32), how)
-
-
-def _search(
-    train: Features, validation: Features, classes: int, start: np.ndarray
-) -> tuple[float, np.ndarray]:
-    """The L2 strength that serves the validation set, and the weights and bias [D + 1, C] it gives.
-
-    From strong to weak, each starting where the last one ended; past two that gain nothing the rest
-    would only fit the training set closer.
-    """
-    best, best_loss, no_gain = (L2_GRID[0], start), np.inf, 0
-    for strength in L2_GRID:
-        start = _minimise(train, classes, strength, start)
-        logits = validation.rows @ start[:-1].astype(np.float32) + start[-1].astype(np.float32)
-        accuracy, loss = accuracy_and_cross_entropy(logits, validation.labels)
-        LOGGER.debug("L2 %g: validation accuracy %.1f%%, cross entropy %.4f", strength, 100 * accuracy, loss)
-        if loss < best_loss - L2_LEAST_GAIN:
-            best, best_loss, no_gain = (strength, start), loss, 0
-        else:
-            no_gain += 1
-        if no_gain == 2:
-            break
-    return best
-
-
-def _minimise(train: Features, classes: int, strength: float, start: np.ndarray) -> np.ndarray:
-    """Weights and bias [D + 1, C] that minimise cross entropy + strength / 2 * sum of squared weights."""
-    from scipy.optimize import minimize
-
-    count = np.bincount(train.labels, minlength=classes)
-    weight = (1.0 / (np.count_nonzero(count) * count[train.labels])).astype(np.float32)[:, None]
-    target = np.zeros((len(train), classes), np.float32)
-    target[np.arange(len(train)), train.labels] = 1.0
-
-    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        parameters = flat.reshape(start.shape)
-        weights, bias = parameters[:-1], parameters[-1]
-        logits = train.rows @ weights.astype(np.float32) + bias.astype(np.float32)
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        log_probability = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        loss = -float((weight * target * log_probability).sum(dtype=np.float64))
-        error = weight * (np.exp(log_probability) - target)
-        gradient = np.vstack([train.rows.T @ error, error.sum(axis=0)]).astype(np.float64)
-        gradient[:-1] += strength * weights
-        return loss + 0.5 * strength * float(np.square(weights).sum()), gradient.ravel()
-
-    result = minimize(
-        objective, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-6}
-    )
-    return result.x.reshape(start.shape)
 
 
 def _truncated_normal(random: np.random.Generator, shape: tuple[int, int], deviation: float) -> np.ndarray:

@@ -28,9 +28,9 @@ from legoclf.retrain.heads import (
     Features,
     Head,
     accuracy_and_cross_entropy,
-    train_lbfgs,
     train_sgd,
 )
+from legoclf.retrain.lbfgs import train_lbfgs
 from legoclf.retrain.settings import Settings
 from legoclf.retrain.summaries import Summaries
 from legoclf.split import SPLITS, TRAIN
@@ -83,9 +83,8 @@ def retrain(settings: Settings, cache_dir: Path) -> Trained:
     LOGGER.info("%s", dataset.summary())
     pooled = _cross_validate(settings, dataset, rows)
     head = train_head(settings, vector, dataset, features)
-    validation, test = (
-        _held_out(settings, head, features[split], dataset, split) for split in ("validation", "test")
-    )
+    validation = _validate(head, features["validation"], dataset)
+    test = _test(settings, head, features["test"], dataset)
     bundle = export(settings, dataset, vector, contract, head, validation, test, pooled)
     return Trained(bundle, dataset, head, test, pooled)
 
@@ -193,38 +192,54 @@ def train_head(
         if settings.outputs.summaries_dir is not None:
             summaries = stack.enter_context(Summaries(settings.outputs.summaries_dir))
 
+        sgd = settings.head == "sgd"
+        total, unit = (settings.sgd.how_many_training_steps, "steps") if sgd else (None, "iterations")
+        progress = stack.enter_context(Progress("training the head", total, unit))
+
         def on_evaluation(evaluation: Evaluation) -> None:
-            _log(evaluation, len(features["validation"]), settings.sgd.validation_batch_size)
+            nonlocal note
+            note = _note(evaluation.train_cross_entropy, evaluation.train_accuracy)
+            if not progress.is_bar:
+                _log(evaluation, len(features["validation"]), settings.sgd.validation_batch_size)
             if summaries is not None:
                 summaries.add(evaluation)
 
         def on_step(step: int, head: Head) -> None:
+            progress.advance(note=note)
             frequency = settings.outputs.intermediate_store_frequency
             if frequency and step and step % frequency == 0:
                 write_intermediate(settings, vector, head, step)
 
-        if settings.head == "sgd":
+        def on_iteration(loss: float, accuracy: float) -> None:
+            progress.advance(note=_note(loss, accuracy))
+
+        note = ""
+        train, validation = features["train"], features["validation"]
+        if sgd:
             return train_sgd(
-                features["train"],
-                features["validation"],
-                classes,
-                settings.sgd,
-                settings.seed,
-                on_evaluation,
-                on_step,
+                train, validation, classes, settings.sgd, settings.seed, on_evaluation, on_step, True
             )
-        head = train_lbfgs(features["train"], features["validation"], classes)
+        head = train_lbfgs(train, validation, classes, on_iteration, keep_on_interrupt=True)
         if summaries is not None:
             summaries.add(_final_evaluation(head, features))
         return head
+
+
+def _note(cross_entropy: float, accuracy: float) -> str:
+    return f"loss {cross_entropy:.3f}, accuracy {accuracy:.1%}"
 
 
 def _final_evaluation(head: Head, features: dict[str, Features]) -> Evaluation:
     train, validation = features["train"], features["validation"]
     held_out: tuple[float, float] | tuple[None, None] = (None, None)
     if len(validation):
-        held_out = accuracy_and_cross_entropy(head.logits(validation.rows), validation.labels)
+        held_out = accuracy_and_cross_entropy(_validation_logits(head, validation), validation.labels)
     return Evaluation(0, *accuracy_and_cross_entropy(head.logits(train.rows), train.labels), *held_out)
+
+
+def _validation_logits(head: Head, validation: Features) -> np.ndarray:
+    """What the head said of the validation images while it had not learnt from them, float32 [N, C]."""
+    return head.logits(validation.rows) if head.validation_logits is None else head.validation_logits
 
 
 def _log(evaluation: Evaluation, validation_images: int, batch_size: int) -> None:
@@ -241,12 +256,15 @@ def _log(evaluation: Evaluation, validation_images: int, batch_size: int) -> Non
         )
 
 
-def _held_out(
-    settings: Settings, head: Head, features: Features, dataset: DataSet, split: str
-) -> Report | None:
-    paths = [item.relative for item in dataset.by_split(split)]
+def _validate(head: Head, features: Features, dataset: DataSet) -> Report | None:
+    paths = [item.relative for item in dataset.by_split("validation")]
+    return evaluate(_validation_logits(head, features), features.labels, paths, dataset.labels)
+
+
+def _test(settings: Settings, head: Head, features: Features, dataset: DataSet) -> Report | None:
+    paths = [item.relative for item in dataset.by_split("test")]
     chosen = np.arange(len(features))
-    if split == "test" and settings.test_batch_size > 0 and len(features):
+    if settings.test_batch_size > 0 and len(features):
         random = np.random.default_rng([settings.seed, 2])
         chosen = BalancedSampler(features.labels).sample(random, settings.test_batch_size)
     return evaluate(

@@ -37,3 +37,12 @@ def test_work_that_fails_does_not_claim_to_be_done(caplog):
     with pytest.raises(ValueError, match="no more"):
         fail()
     assert caplog.messages == []
+
+
+def test_work_of_unknown_length_tells_how_far_and_how_it_stands(caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    with Progress("training the head", None, "iterations") as shown:
+        shown.advance(note="loss 0.310")
+    assert caplog.messages[0].startswith("training the head: 1 iterations (")
+    assert caplog.messages[0].endswith("/s, loss 0.310)")

@@ -1,29 +1,22 @@
-"""The heads: retrain.py's SGD step by step, and L-BFGS at the minimum it claims."""
+"""retrain.py's SGD, step by step."""
 
 import numpy as np
 import pytest
+from clusters import NOTHING, accuracy, clusters
 
 from legoclf.retrain import heads
-from legoclf.retrain.heads import BalancedSampler, Evaluation, Features, SgdSettings, train_lbfgs, train_sgd
-
-
-def clusters(per_class: list[int], size: int = 16, spread: float = 0.5, seed: int = 0) -> Features:
-    """Rows around one random centre a class, all positive as features after ReLU6 are."""
-    centres = np.random.default_rng(9).random((len(per_class), size))
-    labels = np.repeat(np.arange(len(per_class)), per_class)
-    rows = centres[labels] + spread * np.random.default_rng(seed).random((len(labels), size))
-    return Features(rows.astype(np.float32), labels)
+from legoclf.retrain.heads import (
+    BalancedSampler,
+    Evaluation,
+    Features,
+    SgdSettings,
+    StepCallback,
+    train_sgd,
+)
 
 
 def ignore(_: Evaluation) -> None:
     """An evaluation nobody looks at."""
-
-
-def accuracy(head: heads.Head, features: Features) -> float:
-    return heads.accuracy_and_cross_entropy(head.logits(features.rows), features.labels)[0]
-
-
-NOTHING = Features(np.zeros((0, 16), np.float32), np.zeros(0, np.int64))
 
 
 def test_softmax_of_large_logits_is_finite() -> None:
@@ -92,54 +85,25 @@ def test_starting_weights_are_cut_at_two_deviations() -> None:
     assert float(values.std()) == pytest.approx(0.00088, rel=0.02)
 
 
-def test_lbfgs_ends_where_the_gradient_is_zero() -> None:
-    """At the minimum the data gradient equals minus strength times the weights."""
-    train, strength = clusters([30, 30]), 0.01
-    found = heads._minimise(train, 2, strength, np.zeros((17, 2)))
-    probabilities = heads.softmax(train.rows @ found[:-1] + found[-1])
-    probabilities[np.arange(60), train.labels] -= 1
-    gradient = train.rows.T @ probabilities / 60 + strength * found[:-1]
-    # Stopped by ftol 1e-6 on a loss near 0.1; float32 rows.
-    assert np.abs(gradient).max() < 1e-3
+def interrupt_at(step: int) -> StepCallback:
+    """Ctrl-C in the midst of a step."""
+
+    def on_step(now: int, _: heads.Head) -> None:
+        if now == step:
+            raise KeyboardInterrupt
+
+    return on_step
 
 
-def test_lbfgs_counts_classes_alike_however_many_images_they_have() -> None:
-    few = clusters([200, 4], spread=2.0)
-    recall = [
-        (train_lbfgs(few, NOTHING, 2).logits(few.rows).argmax(1) == few.labels)[few.labels == label].mean()
-        for label in (0, 1)
-    ]
-    assert recall[1] >= 0.75
+def test_ctrl_c_ends_with_the_head_of_the_steps_made() -> None:
+    train = clusters([20, 20])
+    kept = train_sgd(train, NOTHING, 2, SgdSettings(), 0, ignore, interrupt_at(7), keep_on_interrupt=True)
+    eight = train_sgd(train, NOTHING, 2, SgdSettings(how_many_training_steps=8), 0, ignore)
+    assert np.array_equal(kept.weights, eight.weights)
+    assert kept.how["interrupted"]
 
 
-def test_lbfgs_learns_from_five_images_a_class() -> None:
-    train, test = clusters([5, 5, 5]), clusters([30, 30, 30], seed=1)
-    assert accuracy(train_lbfgs(train, clusters([2, 2, 2], seed=2), 3), test) > 0.95
-
-
-def test_lbfgs_takes_the_strength_that_serves_the_validation_set() -> None:
-    train, validation = clusters([10, 10], spread=3.0), clusters([50, 50], spread=3.0, seed=5)
-    chosen, _ = heads._search(train, validation, 2, np.zeros((17, 2)))
-    loss = {}
-    for strength in heads.L2_GRID:
-        found = heads._minimise(train, 2, strength, np.zeros((17, 2)))
-        logits = validation.rows @ found[:-1] + found[-1]
-        loss[strength] = heads.accuracy_and_cross_entropy(logits, validation.labels)[1]
-    # Two weaker ones that each gain less than the least end the search.
-    assert loss[chosen] <= min(loss.values()) + 2 * heads.L2_LEAST_GAIN
-
-
-def test_lbfgs_does_not_grow_ever_surer_on_a_few_easy_images() -> None:
-    train, validation = clusters([10, 10], spread=0.1), clusters([2, 2], spread=0.1, seed=1)
-    strength = train_lbfgs(train, validation, 2).how["l2"]
-    # All are named right from the first strength on; the weakest of the grid is 1e-6.
-    assert isinstance(strength, float)
-    assert strength >= 1e-3
-
-
-def test_features_of_any_magnitude_give_the_same_answers() -> None:
-    train, test = clusters([20, 20]), clusters([20, 20], seed=1)
-    large = Features(train.rows * 1000, train.labels)
-    small_head, large_head = train_lbfgs(train, NOTHING, 2), train_lbfgs(large, NOTHING, 2)
-    # The scaled problem is the same to rounding; logits differ by float32's share of their size.
-    assert large_head.logits(test.rows * 1000) == pytest.approx(small_head.logits(test.rows), abs=0.05)
+@pytest.mark.parametrize(("step", "keep"), [(0, True), (7, False)])
+def test_ctrl_c_is_passed_on_at_the_first_step_and_where_nothing_is_to_be_kept(step: int, keep: bool) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train_sgd(clusters([5, 5]), NOTHING, 2, SgdSettings(), 0, ignore, interrupt_at(step), keep)
