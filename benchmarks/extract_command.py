@@ -1,6 +1,8 @@
-"""Rate of feature extraction, decoding included, against the bare ONNX Runtime on this machine.
+"""Rate of feature extraction against the bare ONNX Runtime on this machine.
 
-    legoclf benchmark extract [--image_dir DIR] [--rounds 15]
+    legoclf benchmark extract [--image_dir DIR] [--views 4] [--extractor openvino]
+
+Extraction is all of it: reading, decoding, augmentation, the network and the writing of the cache.
 
 Both run in turns within one process, so that a noisy machine slows them alike: the ratio holds where the
 rates drift. The bare rate is the best of the ways to call ONNX Runtime on tensors that lie ready. Without
@@ -13,6 +15,8 @@ import sys
 from pathlib import Path
 
 from legoclf.errors import UsageError
+from legoclf.retrain.engines import ENGINES, PRECISIONS
+from legoclf.retrain.settings import DEFAULT_CACHE_VIEWS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image_dir", type=Path, help="images to read (640x480 JPEGs made for the run)")
     parser.add_argument("--images", type=int, default=80, help="in a round, at most (80)")
     parser.add_argument("--rounds", type=int, default=15, help="turns of each; the median counts (15)")
+    parser.add_argument(
+        "--views", type=int, default=DEFAULT_CACHE_VIEWS, help=f"augmented, of each ({DEFAULT_CACHE_VIEWS})"
+    )
+    parser.add_argument(
+        "--extractor", choices=ENGINES, default=ENGINES[0], help="measured beside onnxruntime (onnxruntime)"
+    )
+    parser.add_argument("--extractor_precision", choices=PRECISIONS, default=PRECISIONS[0], help="(fp32)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -29,9 +40,14 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, name) < 2:
             raise UsageError(f"--{name}: got {getattr(args, name)}, expected 2 or more")
 
+    if args.views < 0:
+        raise UsageError(f"--views: got {args.views}, expected 0 or more")
+
     from legoclf.benchmarks.extraction import measure
 
-    result = measure(args.image_dir, args.images, args.rounds)
+    result = measure(
+        args.image_dir, args.images, args.rounds, args.views, args.extractor, args.extractor_precision
+    )
     if args.json:
         sys.stdout.write(json.dumps(result.as_json(), indent=2) + "\n")
     else:

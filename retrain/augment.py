@@ -37,10 +37,6 @@ class Augmentation:
         """Whether any distortion is on."""
         return any(asdict(self).values())
 
-    def largest(self, contract: InputContract) -> InputContract:
-        """The contract of the largest enlargement that a view is cut from."""
-        return _enlarged(contract, self, 1.0 + self.random_scale / 100.0)
-
     def describe(self) -> str:
         """A canonical text, the same for equal augmentations: part of a cache key."""
         return json.dumps(asdict(self), sort_keys=True)
@@ -55,6 +51,24 @@ def view_random(seed: int, content_sha256: str, view: int) -> np.random.Generato
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
 
 
+def reduce_for_views(image: np.ndarray, contract: InputContract, fit: Fit) -> np.ndarray:
+    """An image by the largest whole factor smaller at which it is no smaller than the network's input.
+
+    What views are cut from: once an image, so that each view has little left to shrink.
+
+    Args:
+        image: uint8 [H, W, 3], RGB.
+
+    Returns:
+        uint8 [H // factor, W // factor, 3].
+    """
+    height, width = image.shape[:2]
+    factor = min(height // contract.height, width // contract.width)
+    if factor < 2:
+        return image
+    return fit(image, contract._replace(height=height // factor, width=width // factor, geometry="squash"))
+
+
 def augmented_view(
     image: np.ndarray,
     contract: InputContract,
@@ -65,27 +79,23 @@ def augmented_view(
     """One distorted view of an image, in retrain.py's order: enlarge, crop, mirror, brighten.
 
     Args:
-        image: uint8 [H, W, 3], RGB.
+        image: uint8 [H, W, 3], RGB, as :func:`reduce_for_views` gives it; resized bilinearly, as there.
 
     Returns:
         float32 [3, contract.height, contract.width]; not clipped, as in retrain.py, so a view that
         is brightened may leave the contract's range.
     """
-    scale = random.uniform(1.0, 1.0 + augmentation.random_scale / 100.0)
-    enlarged = _enlarged(contract, augmentation, scale)
-    levels = fit(image, enlarged)
-    top = random.integers(enlarged.height - contract.height + 1)
-    left = random.integers(enlarged.width - contract.width + 1)
+    enlarged = (1.0 + augmentation.random_crop / 100.0) * random.uniform(
+        1.0, 1.0 + augmentation.random_scale / 100.0
+    )
+    height, width = int(contract.height * enlarged), int(contract.width * enlarged)
+    levels = fit(image, contract._replace(height=height, width=width, resample="bilinear"))
+    top = random.integers(height - contract.height + 1)
+    left = random.integers(width - contract.width + 1)
     levels = levels[top : top + contract.height, left : left + contract.width]
     if augmentation.flip_left_right and random.random() < 0.5:
         levels = levels[:, ::-1]
-    tensor = to_tensor(levels, contract)
-    if augmentation.random_brightness:
-        share = augmentation.random_brightness / 100.0
-        tensor *= np.float32(random.uniform(1.0 - share, 1.0 + share))
-    return tensor
-
-
-def _enlarged(contract: InputContract, augmentation: Augmentation, scale: float) -> InputContract:
-    factor = (1.0 + augmentation.random_crop / 100.0) * scale
-    return contract._replace(height=int(contract.height * factor), width=int(contract.width * factor))
+    share = augmentation.random_brightness / 100.0
+    brightness = random.uniform(1.0 - share, 1.0 + share)
+    brightened = contract._replace(scale=contract.scale * brightness, offset=contract.offset * brightness)
+    return to_tensor(levels, brightened)

@@ -20,9 +20,12 @@ from legoclf.errors import ImageError
 from legoclf.image import decode_image, decode_reduced
 from legoclf.image_header import unreadable
 from legoclf.preprocess import fastest_fit, preprocess
-from legoclf.retrain.augment import Augmentation, augmented_view, view_random
+from legoclf.retrain.augment import Augmentation, augmented_view, reduce_for_views, view_random
 from legoclf.retrain.engines import Engine
 from legoclf.retrain.feature_cache import FeatureCache, row_key
+
+#: To be raised when views are made otherwise: kept features of another number are not used.
+VIEWS_REVISION = 2
 
 #: Images that wait or are worked on, for each worker: enough that none waits for another's slow one.
 IMAGES_A_WORKER = 4
@@ -78,7 +81,7 @@ class Extractor:
         self.seed = seed
         self.workers = workers or engine.workers
         self._fit = fastest_fit()
-        self._views = f"{augmentation.describe()}/{seed}/{_reduced_decoder()}"
+        self._views = f"{VIEWS_REVISION}/{augmentation.describe()}/{seed}/{_reduced_decoder()}"
 
     def extract(self, requests: Iterable[Request]) -> Iterator[Result]:
         """See to it that the cache holds all views of all images; results in the order of the requests."""
@@ -125,8 +128,8 @@ class Extractor:
             yield result.keys[0], tensor
             missing = missing[1:]
         if missing:
-            most = self.augmentation.largest(self.contract)
-            image = decode_reduced(data, path, most.height, most.width)
+            image = decode_reduced(data, path, self.contract.height, self.contract.width)
+            image = reduce_for_views(image, self.contract, self._fit)
             for view in missing:
                 random = view_random(self.seed, content, view)
                 tensor = augmented_view(image, self.contract, self.augmentation, random, self._fit)

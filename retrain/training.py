@@ -13,10 +13,11 @@ from legoclf.contract import InputContract, unit_range_contract
 from legoclf.convert.frozen import check_final_tensor_name
 from legoclf.data.folder import DataSet, ImageItem, Rejected, scan_folder
 from legoclf.errors import LegoclfError
-from legoclf.preprocess import REVISION, fastest_fit
+from legoclf.image import read_image
+from legoclf.preprocess import REVISION, fastest_fit, preprocess
 from legoclf.progress import Progress
 from legoclf.retrain.cross_validate import Pooled, Sample, Trainer, cross_validate
-from legoclf.retrain.engines import open_engine
+from legoclf.retrain.engines import measure_drift, open_engine
 from legoclf.retrain.evaluate import Report, evaluate
 from legoclf.retrain.export import check_bundle_place, export, usable_outputs, write_intermediate
 from legoclf.retrain.extract import Extractor, Request
@@ -36,6 +37,9 @@ from legoclf.retrain.summaries import Summaries
 from legoclf.split import SPLITS, TRAIN
 
 LOGGER = logging.getLogger(__name__)
+
+#: Images on which the drift of a lower precision is measured: a second's work.
+DRIFT_IMAGES = 16
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,10 @@ def extract_features(
         )
         if rejected:
             dataset = dataset.without(rejected)
+        if settings.extractor_precision != "fp32":
+            few = dataset.images[:: max(1, len(dataset.images) // DRIFT_IMAGES)][:DRIFT_IMAGES]
+            tensors = [preprocess(read_image(item.path), contract, fastest_fit()) for item in few]
+            LOGGER.info("%s", measure_drift(engine, vector, tensors).as_text())
         rows = cache.rows([key for views in keys for key in views])
     ends = np.cumsum([len(views) for views in keys])
     return dataset, np.split(rows, ends[:-1])
