@@ -45,6 +45,9 @@ COMMANDS: Dict[str, Command] = {
         "rate of feature extraction against the bare ONNX Runtime",
         TRAINING_PYTHON,
     ),
+    "benchmark retrain": Command(
+        "legoclf.benchmarks.retrain_command", "time and accuracy against retrain.py", TRAINING_PYTHON
+    ),
     "demo": Command("legoclf.retrain.demo_command", "the whole path on rendered bricks", TRAINING_PYTHON),
 }
 
