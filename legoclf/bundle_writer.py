@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from typing import Any, Iterator, Mapping, Sequence
@@ -26,7 +27,8 @@ class BundleWriter:
     """Writes a bundle beside its place and moves it there when all of it is written.
 
     Use as a context manager: put files into :attr:`directory`, then call :meth:`finish` once. On an
-    error, or without :meth:`finish`, nothing is left and what stood at ``path`` stays as it was.
+    error, or without :meth:`finish`, nothing is left and what stood at ``path`` stays as it was. What
+    a killed process leaves is removed by the next one that finishes.
     """
 
     def __init__(self, path: str) -> None:
@@ -38,7 +40,8 @@ class BundleWriter:
         parent, name = os.path.split(self.path)
         try:
             os.makedirs(parent, exist_ok=True)
-            self.directory = tempfile.mkdtemp(prefix="." + name + ".", suffix=".tmp", dir=parent)
+            prefix = ".{}.{}.".format(name, os.getpid())
+            self.directory = tempfile.mkdtemp(prefix=prefix, suffix=".tmp", dir=parent)
         except OSError as error:
             raise LegoclfError("{}: cannot be written: {}".format(self.path, error.strerror)) from error
         # mkdtemp makes it private; a bundle is as readable as any other output of the user's.
@@ -80,6 +83,7 @@ class BundleWriter:
         with open(self.file(MODEL_FILE), "wb") as stream:
             stream.write(text.encode("utf-8"))
         _replace_directory(self.directory, self.path)
+        remove_leftovers(self.path)
         return Bundle.open(self.path)
 
 
@@ -134,6 +138,33 @@ def _files_below(directory: str) -> Iterator[str]:
 
 def _file_record(path: str) -> FileRecord:
     return FileRecord(sha256_file(path), os.path.getsize(path))
+
+
+def remove_leftovers(path: str) -> None:
+    """Remove what writers of this path left that were killed; those that still run keep theirs."""
+    parent, name = os.path.split(os.path.abspath(path))
+    pattern = re.compile(re.escape(".{}.".format(name)) + r"(\d+)\.\w+\.tmp(\.old)?")
+    for entry in os.listdir(parent):
+        match = pattern.fullmatch(entry)
+        if match and not process_runs(int(match.group(1))):
+            leftover = os.path.join(parent, entry)
+            if os.path.isdir(leftover):
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                os.unlink(leftover)
+
+
+def process_runs(process_id: int) -> bool:
+    """Whether a process of that number runs, as far as this one may know."""
+    if os.name == "nt":
+        return True  # there, signal 0 is Ctrl-C
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _replace_directory(source: str, target: str) -> None:

@@ -13,7 +13,7 @@ import sys
 from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
 from legoclf import __version__
-from legoclf.errors import LegoclfError, UsageError
+from legoclf.errors import LegoclfError, UsageError, printable
 
 
 class Command(NamedTuple):
@@ -70,7 +70,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except LegoclfError as error:
         if debug:
             raise
-        sys.stderr.write("legoclf: error: {}\n".format(error))
+        sys.stderr.write("legoclf: error: {}\n".format(printable(str(error))))
         return error.exit_code
     except KeyboardInterrupt:
         if debug:

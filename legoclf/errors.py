@@ -38,3 +38,11 @@ def missing_package(package: str, extra: str) -> LegoclfError:
     return LegoclfError(
         "the package '{}' is not installed; it comes with: pip install 'legoclf[{}]'".format(package, extra)
     )
+
+
+def printable(text: str) -> str:
+    """``text`` in one line, fit for a terminal: what cannot be shown is escaped as in a Python string.
+
+    A file name may hold line breaks, codes that steer a terminal, and bytes that are no UTF-8.
+    """
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

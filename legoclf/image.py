@@ -139,14 +139,22 @@ def _walk(folder: str, prefix: str, ancestors: Tuple[str, ...]) -> Iterator[str]
     for entry in entries:
         if is_hidden_name(entry.name):
             continue
-        if entry.is_dir():
+        if _holds(entry.is_dir):
             real = os.path.realpath(entry.path) if entry.is_symlink() else ancestors[-1] + os.sep + entry.name
             if real not in ancestors:
                 for path in _walk(entry.path, prefix + entry.name + "/", (*ancestors, real)):
                     yield path
         # A dead link is listed, to be reported; a pipe or a device is not, as opening it would wait.
-        elif is_image_name(entry.name) and (entry.is_file() or not os.path.exists(entry.path)):
+        elif is_image_name(entry.name) and (_holds(entry.is_file) or not os.path.exists(entry.path)):
             yield prefix + entry.name
+
+
+def _holds(question: Callable[[], bool]) -> bool:
+    """Whether an entry is what is asked; a link to itself, which the system will not follow, is nothing."""
+    try:
+        return question()
+    except OSError:
+        return False
 
 
 def _decode_simplejpeg(

@@ -210,7 +210,9 @@ def run(args: argparse.Namespace) -> int:
 
     trained = retrain(settings, default_cache_dir())
     if args.json:
-        sys.stdout.write(json.dumps(_as_json(trained), ensure_ascii=False, indent=2) + "\n")
+        text = json.dumps(_as_json(trained), ensure_ascii=False, indent=2) + "\n"
+        # A file name that is no UTF-8 stands in JSON by its escapes.
+        sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
     else:
         sys.stdout.write(_as_text(trained, args.print_misclassified_test_images))
     if trained.head.how.get("interrupted"):

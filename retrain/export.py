@@ -6,17 +6,14 @@ import json
 import logging
 import os
 import platform
-import shutil
-import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from legoclf import __version__
-from legoclf.bundle import FROZEN_GRAPH, GOLDEN_FILE, LABELS_FILE, ONNX_MODEL, REPORT, SAVED_MODEL, Bundle
+from legoclf.bundle import FROZEN_GRAPH, GOLDEN_FILE, ONNX_MODEL, REPORT, SAVED_MODEL, Bundle
 from legoclf.bundle_writer import BundleWriter, check_replaceable
 from legoclf.contract import InputContract
 from legoclf.convert.frozen import attach_head, read_frozen
@@ -33,8 +30,9 @@ from legoclf.retrain.evaluate import Report
 from legoclf.retrain.feature_vector import FeatureVector
 from legoclf.retrain.golden import golden_images, write_golden
 from legoclf.retrain.heads import Head
+from legoclf.retrain.outputs import not_writable, write_copies
 from legoclf.retrain.report import write_report
-from legoclf.retrain.settings import Outputs, Settings
+from legoclf.retrain.settings import Settings
 from legoclf.session import OnnxRuntimeSession
 
 LOGGER = logging.getLogger(__name__)
@@ -84,31 +82,10 @@ def export(
             write_report(page, settings.bundle.stem, test, pictures, facts)
         metrics = {**_metrics(dataset, validation, test), **_cross_validation_metrics(cross_validation)}
         bundle = writer.finish(dataset.labels, contract, metrics, provenance)
-    _write_copies(settings.outputs, bundle)
+    write_copies(settings.outputs, bundle)
     if settings.outputs.checkpoint_path is not None:
         write_checkpoint(settings.outputs.checkpoint_path, head)
     return bundle
-
-
-def usable_outputs(outputs: Outputs) -> Outputs:
-    """The outputs, all of which can be written: looked at before the work is done.
-
-    One that stands at its default place and cannot be written there is left out with a warning.
-
-    Raises:
-        LegoclfError: an output that was asked for cannot be written; the message names its flag.
-    """
-    left_out: dict[str, Any] = {}
-    for name in ("output_graph", "output_labels", "saved_model_dir", "summaries_dir", "checkpoint_path"):
-        path: Path | None = getattr(outputs, name)
-        obstacle = None if path is None else _obstacle(name, path)
-        if obstacle is None:
-            continue
-        if name not in outputs.optional:
-            raise LegoclfError(f"--{name} {path}: {obstacle}")
-        LOGGER.warning("warning: --%s %s: %s; left out", name, path, obstacle)
-        left_out[name] = None
-    return replace(outputs, **left_out)
 
 
 def check_bundle_place(path: Path, image_dir: str) -> None:
@@ -124,7 +101,7 @@ def check_bundle_place(path: Path, image_dir: str) -> None:
             "run elsewhere, or name a place outside it"
         )
     check_replaceable(str(path))
-    obstacle = _not_writable(path.absolute().parent)
+    obstacle = not_writable(path.absolute().parent)
     if obstacle is not None:
         raise LegoclfError(f"--bundle {path}: {obstacle}")
 
@@ -136,31 +113,6 @@ def write_intermediate(settings: Settings, vector: FeatureVector, head: Head, st
     folder.mkdir(parents=True, exist_ok=True)
     graph = attach_head(read_frozen(vector.frozen_path), head.weights, head.bias, settings.final_tensor_name)
     (folder / f"intermediate_{step}.pb").write_bytes(serialize_graph(graph))
-
-
-def _obstacle(name: str, path: Path) -> str | None:
-    """What keeps an output from being written, or None."""
-    if name == "summaries_dir":
-        return _not_writable(path)
-    if name == "saved_model_dir" and path.exists() and (not path.is_dir() or any(path.iterdir())):
-        return "exists; name a folder that does not"
-    if name != "saved_model_dir" and path.is_dir():
-        return "is a folder; name a file"
-    if path.is_file() and not os.access(path, os.W_OK):
-        return "cannot be written"
-    return _not_writable(path.absolute().parent)
-
-
-def _not_writable(folder: Path) -> str | None:
-    """Why nothing can be put into a folder, or into the nearest one above that is there; or None."""
-    while not folder.exists():
-        folder = folder.parent
-    try:
-        # Asking for permission is not enough: a file system may refuse for reasons of its own.
-        with tempfile.TemporaryDirectory(prefix=".legoclf-", dir=folder):
-            return None
-    except OSError as error:
-        return f"cannot be written ({folder}: {error.strerror})"
 
 
 def _write_golden(writer: BundleWriter, dataset: DataSet, contract: InputContract) -> None:
@@ -249,30 +201,6 @@ def _facts(
         "seed": settings.seed,
         "command": " ".join(settings.command),
     }
-
-
-def _write_copies(outputs: Outputs, bundle: Bundle) -> None:
-    copies: list[tuple[str, str, Path | None, Callable[[str, str], object]]] = [
-        ("output_graph", FROZEN_GRAPH, outputs.output_graph, shutil.copyfile),
-        ("output_labels", LABELS_FILE, outputs.output_labels, shutil.copyfile),
-        ("saved_model_dir", SAVED_MODEL, outputs.saved_model_dir, _copy_into),
-    ]
-    for flag, name, target, copy in copies:
-        if target is None:
-            continue
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            copy(os.path.join(bundle.path, name), str(target))
-        except OSError as error:
-            message = f"--{flag} {target}: not written: {error.strerror}; the bundle holds it as {name}"
-            if flag not in outputs.optional:
-                raise LegoclfError(message) from error
-            LOGGER.warning("warning: %s", message)
-
-
-def _copy_into(source: str, target: str) -> None:
-    """Copy a folder to a place that is empty or not there."""
-    shutil.copytree(source, target, dirs_exist_ok=True)
 
 
 def _versions() -> dict[str, str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from legoclf.bundle import sha256_file
+from legoclf.bundle_writer import process_runs
 from legoclf.errors import LegoclfError
 
 LOGGER = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class FeatureCache:
         for path in sorted(self.directory.iterdir()):
             if _SHARD_NAME.fullmatch(path.name):
                 self._index_shard(path)
-            elif (match := _TEMPORARY_NAME.fullmatch(path.name)) and not _runs(int(match[1])):
+            elif (match := _TEMPORARY_NAME.fullmatch(path.name)) and not process_runs(int(match[1])):
                 path.unlink(missing_ok=True)
         return self
 
@@ -189,14 +190,3 @@ class FeatureCache:
                 path.unlink(missing_ok=True)
                 total -= status.st_size
                 LOGGER.debug("%s: evicted", path)
-
-
-def _runs(process_id: int) -> bool:
-    """Whether a process of that number runs, as far as this one may know."""
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

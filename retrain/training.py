@@ -12,14 +12,14 @@ from legoclf.bundle import Bundle
 from legoclf.contract import InputContract, unit_range_contract
 from legoclf.convert.frozen import check_final_tensor_name
 from legoclf.data.folder import DataSet, ImageItem, Rejected, scan_folder
-from legoclf.errors import LegoclfError
+from legoclf.errors import LegoclfError, printable
 from legoclf.image import read_image
 from legoclf.preprocess import REVISION, fastest_fit, preprocess
 from legoclf.progress import Progress
 from legoclf.retrain.cross_validate import Pooled, Sample, Trainer, cross_validate
 from legoclf.retrain.engines import measure_drift, open_engine
 from legoclf.retrain.evaluate import Report, evaluate
-from legoclf.retrain.export import check_bundle_place, export, usable_outputs, write_intermediate
+from legoclf.retrain.export import check_bundle_place, export, write_intermediate
 from legoclf.retrain.extract import Extractor, Request
 from legoclf.retrain.feature_cache import FeatureCache
 from legoclf.retrain.feature_vector import FeatureVector, load_feature_vector
@@ -32,6 +32,7 @@ from legoclf.retrain.heads import (
     train_sgd,
 )
 from legoclf.retrain.lbfgs import train_lbfgs
+from legoclf.retrain.outputs import usable_outputs
 from legoclf.retrain.settings import Settings
 from legoclf.retrain.summaries import Summaries
 from legoclf.split import SPLITS, TRAIN
@@ -81,9 +82,9 @@ def retrain(settings: Settings, cache_dir: Path) -> Trained:
     dataset, rows = extract_features(dataset, vector, contract, settings)
     features = {split: _gather(dataset.images, rows, split) for split in SPLITS}
     for line in dataset.warnings:
-        LOGGER.warning("warning: %s", line)
+        LOGGER.warning("warning: %s", printable(line))
     for rejected in dataset.rejected:
-        LOGGER.warning("skipped: %s: %s", rejected.path, rejected.reason)
+        LOGGER.warning("skipped: %s: %s", printable(rejected.path), printable(rejected.reason))
     LOGGER.info("%s", dataset.summary())
     pooled = _cross_validate(settings, dataset, rows)
     head = train_head(settings, vector, dataset, features)

@@ -13,7 +13,7 @@ import pytest
 from legoclf.bundle import Bundle
 from legoclf.cli import main
 from legoclf.convert.frozen import FrozenGraph
-from legoclf.retrain.export import usable_outputs
+from legoclf.retrain.outputs import usable_outputs
 from legoclf.retrain.settings import Outputs
 
 Train = Callable[..., int]
