@@ -201,6 +201,7 @@ def train_head(
         if settings.outputs.summaries_dir is not None:
             summaries = stack.enter_context(Summaries(settings.outputs.summaries_dir))
 
+        note = ""
         sgd = settings.head == "sgd"
         total, unit = (settings.sgd.how_many_training_steps, "steps") if sgd else (None, "iterations")
         progress = stack.enter_context(Progress("training the head", total, unit))
@@ -222,7 +223,6 @@ def train_head(
         def on_iteration(loss: float, accuracy: float) -> None:
             progress.advance(note=_note(loss, accuracy))
 
-        note = ""
         train, validation = features["train"], features["validation"]
         if sgd:
             return train_sgd(
