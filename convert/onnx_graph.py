@@ -121,6 +121,7 @@ def _convert(graph_def: GraphDef) -> ModelProto:
             inputs_as_nchw=[source],
         )
     except (ValueError, RuntimeError, NotImplementedError, tf.errors.OpError) as error:
+        # ValueError: also what tf2onnx meets in GELU's constants, which it takes for text (ConvNeXt).
         raise LegoclfError(f"the module cannot be converted to ONNX: {error}") from error
     unknown = sorted({node.op_type for node in model.graph.node if node.domain not in ("", "ai.onnx")})
     if unknown:

@@ -91,7 +91,11 @@ def _add_data_flags(group: argparse._ArgumentGroup) -> None:
 
 def _add_feature_flags(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--tfhub_module", metavar="HANDLE", help="TF-Hub handle, URL or SavedModel folder (the embedded one)")
+    add(
+        "--tfhub_module",
+        metavar="HANDLE",
+        help="TF-Hub handle, folder of a SavedModel, or name of Keras Applications (the embedded MobileNetV2)",
+    )
     add("--input_size", type=int, help="side of the module's input in pixels, where it does not tell")
     add(
         "--geometry",

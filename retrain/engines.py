@@ -114,6 +114,9 @@ class OpenVinoEngine(Engine):
         }
         self._network = core.compile_model(model, "CPU", settings)
         self._own = threading.local()
+        # OpenVINO's Python layer deadlocks where two threads hand it their first arrays at once
+        # (2026.4.1: a C++ once-guard that waits for the lock of Python): one goes first, here.
+        self.features(np.zeros((3, vector.height, vector.width), np.float32))
         self.description = f"openvino {openvino.__version__.partition('-')[0]} {precision}"
         # The streams have threads of their own: one caller more decodes while they compute.
         self.workers = cores + 1

@@ -20,8 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from legoclf.bundle import sha256_file
 from legoclf.convert import frozen, onnx_graph
-from legoclf.errors import LegoclfError, UsageError, missing_package
+from legoclf.errors import LegoclfError, UsageError
 from legoclf.retrain import hub
+from legoclf.retrain.keras_applications import (
+    application_name,
+    default_size,
+    import_keras,
+    load_application,
+)
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
@@ -49,7 +55,7 @@ class FeatureVector:
     Attributes:
         name: what to call it, such as ``mobilenet_v2_100_224``.
         handle: what was asked for.
-        source: ``embedded``, ``hub`` or ``saved_model``.
+        source: ``embedded``, ``keras``, ``hub`` or ``saved_model``.
         identity: sha256 over all that made the graphs; features of equal identity and images are equal.
         height, width: of the images, in pixels.
         feature_size: D.
@@ -94,7 +100,7 @@ def load_feature_vector(
 
     Args:
         handle: None or ``mobilenet_v2_100_224``, the embedded one; the folder of a SavedModel or of a TF1
-            module; or an http(s) address, fetched through TensorFlow Hub.
+            module; a name of Keras Applications; or an http(s) address, fetched through TensorFlow Hub.
         input_size: height and width, in pixels, for a module that leaves them free.
         cache_dir: keeps conversions under ``modules/`` and downloads under ``tfhub/``.
 
@@ -127,6 +133,8 @@ def _find(handle: str | None, input_size: int | None, cache_dir: Path) -> _Modul
     if handle is None or handle == EMBEDDED:
         return _embedded(input_size)
     if not hub.is_url(handle):
+        if not os.path.isdir(handle) and (name := application_name(handle)) is not None:
+            return _embedded(input_size) if name == "MobileNetV2" else _application(name, input_size)
         folder = hub.local_module(handle)
         return _saved_model(folder, str(folder.resolve()), "saved_model", input_size)
     try:
@@ -160,19 +168,19 @@ def _check_weights() -> None:
 
 
 def _freeze_embedded(size: int) -> GraphDef:
-    frozen.import_tensorflow()
-    try:
-        import keras
-    except ImportError as error:
-        raise missing_package("keras", "train") from error
-    if keras.config.backend() != "tensorflow":
-        raise LegoclfError(f"Keras is set to {keras.config.backend()}: unset KERAS_BACKEND")
-    network = keras.applications.MobileNetV2(
+    network = import_keras().applications.MobileNetV2(
         weights=str(_WEIGHTS), include_top=False, pooling="avg", input_shape=(size, size, 3)
     )
     # The network takes [-1, 1]. The scaling stays a step of its own: folded into the first convolution,
     # it would change what that convolution's zero padding stands for.
     return frozen.freeze(lambda image: network(image * 2 - 1, training=False), size, size)
+
+
+def _application(name: str, input_size: int | None) -> _Module:
+    size = input_size or default_size(name)
+    function, weights = load_application(name, size)
+    content = {"keras_application": name, "weights": weights, "height": size, "width": size}
+    return _Module(name, "keras", content, lambda: frozen.freeze(function, size, size))
 
 
 def _saved_model(folder: Path, handle: str, source: str, input_size: int | None) -> _Module:

@@ -68,8 +68,9 @@ def local_module(handle: str) -> Path:
     folder = Path(handle).expanduser()
     if not folder.is_dir():
         raise LegoclfError(
-            f"--tfhub_module {handle}: no such folder, and no address either; "
-            "give a module's folder, its address (https://…), or nothing for the embedded MobileNetV2"
+            f"--tfhub_module {handle}: no such folder, no address and no name of Keras Applications; give a "
+            "module's folder, its address (https://…), such a name (EfficientNetV2B0), or nothing for the "
+            "embedded MobileNetV2"
         )
     if not (folder / "saved_model.pb").is_file():
         raise LegoclfError(

@@ -116,3 +116,33 @@ except LegoclfError as error:
 """
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert "legoclf[openvino]" in told
+
+
+_FIRST_CALLS = """
+import sys, threading
+import numpy as np
+from pathlib import Path
+from legoclf.retrain.engines import open_engine
+from legoclf.retrain.feature_vector import load_feature_vector
+vector = load_feature_vector(sys.argv[1], cache_dir=Path(sys.argv[2]))
+engine = open_engine("openvino", vector)
+tensor = np.zeros((3, vector.height, vector.width), np.float32)
+sys.setswitchinterval(1e-6)
+together = threading.Barrier(8)
+def call():
+    together.wait()
+    engine.features(tensor)
+threads = [threading.Thread(target=call) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_the_first_calls_may_come_at_once(vector: FeatureVector, module: Path, cache: Path) -> None:
+    """In processes of their own: it is the first arrays that OpenVINO sees there that once deadlocked."""
+    pytest.importorskip("openvino")
+    for _ in range(3):
+        arguments = [sys.executable, "-c", _FIRST_CALLS, str(module), str(cache)]
+        subprocess.run(arguments, check=True, timeout=60)
