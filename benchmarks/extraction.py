@@ -25,8 +25,9 @@ from legoclf.retrain.augment import Augmentation
 from legoclf.retrain.engines import Engine, open_engine
 from legoclf.retrain.extract import Extractor, Request
 from legoclf.retrain.feature_cache import FeatureCache
-from legoclf.retrain.feature_vector import FeatureVector, default_cache_dir, load_feature_vector
+from legoclf.retrain.feature_vector import FeatureVector, load_feature_vector
 from legoclf.session import OnnxRuntimeSession
+from legoclf.user_cache import default_cache_dir
 
 #: Batch sizes tried for the bare rate.
 BARE_BATCH_SIZES = (1, 4, 16)
@@ -114,7 +115,7 @@ def measure(
         views: augmented views of each image beside the plain one.
         extractor, precision: the engine, measured beside ONNX Runtime if it is another.
     """
-    vector = load_feature_vector(None, cache_dir=default_cache_dir())
+    vector = load_feature_vector(None, cache_dir=Path(default_cache_dir()))
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         paths = _images(image_dir, Path(scratch), most_images)
         passes = len(paths) * (1 + views)

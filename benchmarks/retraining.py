@@ -18,12 +18,13 @@ from legoclf.data.folder import DataSet, scan_folder
 from legoclf.errors import LegoclfError
 from legoclf.retrain.augment import Augmentation
 from legoclf.retrain.cross_validate import Pooled, Sample, Trainer, cross_validate, paired_difference
-from legoclf.retrain.feature_vector import FeatureVector, default_cache_dir, load_feature_vector
+from legoclf.retrain.feature_vector import FeatureVector, load_feature_vector
 from legoclf.retrain.heads import Features, SgdSettings, train_sgd
 from legoclf.retrain.lbfgs import train_lbfgs
 from legoclf.retrain.settings import Settings
 from legoclf.retrain.training import extract_features
 from legoclf.split import TRAIN
+from legoclf.user_cache import default_cache_dir
 
 #: All four of retrain.py's distortions, in percent.
 DISTORTIONS = Augmentation(random_crop=10, random_scale=10, random_brightness=10, flip_left_right=True)
@@ -97,7 +98,7 @@ def measure(
         views: fresh views an image that the yardstick's head is cross-validated on; 0 for no accuracies.
         tfhub_module: the module of both; None for the embedded one.
     """
-    vector = load_feature_vector(tfhub_module, cache_dir=default_cache_dir())
+    vector = load_feature_vector(tfhub_module, cache_dir=Path(default_cache_dir()))
     dataset = scan_folder(str(image_dir))
     settings = SgdSettings(how_many_training_steps=steps, eval_step_interval=steps)
     train = dataset.by_split(TRAIN)

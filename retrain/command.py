@@ -30,6 +30,7 @@ from legoclf.retrain.engines import ENGINES, PRECISIONS
 from legoclf.retrain.heads import SgdSettings
 from legoclf.retrain.settings import HEADS, Outputs, Settings
 from legoclf.split import SPLIT_HASHES
+from legoclf.user_cache import default_cache_dir
 
 if TYPE_CHECKING:
     from legoclf.retrain.training import Trained
@@ -94,7 +95,7 @@ def _add_feature_flags(group: argparse._ArgumentGroup) -> None:
     add(
         "--tfhub_module",
         metavar="HANDLE",
-        help="TF-Hub handle, folder of a SavedModel, or name of Keras Applications (the embedded MobileNetV2)",
+        help="TF-Hub handle, SavedModel folder, or name of Keras Applications (the embedded MobileNetV2)",
     )
     add("--input_size", type=int, help="side of the module's input in pixels, where it does not tell")
     add(
@@ -209,10 +210,9 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger().setLevel(VERBOSITIES[args.logging_verbosity])
     settings = settings_of(args)
 
-    from legoclf.retrain.feature_vector import default_cache_dir
     from legoclf.retrain.training import retrain
 
-    trained = retrain(settings, default_cache_dir())
+    trained = retrain(settings, Path(default_cache_dir()))
     if args.json:
         text = json.dumps(_as_json(trained), ensure_ascii=False, indent=2) + "\n"
         # A file name that is no UTF-8 stands in JSON by its escapes.

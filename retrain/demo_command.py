@@ -99,9 +99,9 @@ class _Stages:
 
 
 def _train(out: Path, command_line: list[str]) -> "Trained":
-    from legoclf.retrain.feature_vector import default_cache_dir
     from legoclf.retrain.settings import Settings
     from legoclf.retrain.training import retrain
+    from legoclf.user_cache import default_cache_dir
 
     settings = Settings(
         image_dir=str(out / "bricks"),
@@ -109,7 +109,7 @@ def _train(out: Path, command_line: list[str]) -> "Trained":
         bottleneck_dir=out / "features",
         command=tuple(command_line),
     )
-    return retrain(settings, default_cache_dir())
+    return retrain(settings, Path(default_cache_dir()))
 
 
 def _accuracy_text(trained: "Trained") -> str:

@@ -84,15 +84,6 @@ class _Module:
     freeze: Callable[[], GraphDef]
 
 
-def default_cache_dir() -> Path:
-    """Where conversions are kept: ``$LEGOCLF_CACHE_DIR``, else ``legoclf`` in the user's cache folder."""
-    chosen = os.environ.get("LEGOCLF_CACHE_DIR")
-    if chosen:
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "legoclf"
-
-
 def load_feature_vector(
     handle: str | None, *, input_size: int | None = None, cache_dir: Path
 ) -> FeatureVector:

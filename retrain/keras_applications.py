@@ -28,7 +28,7 @@ _SIZES = {
 
 
 def application_name(handle: str) -> str | None:
-    """The name as Keras writes it (``EfficientNetV2B0``), whatever the case of the handle; None for no such."""
+    """The name as Keras writes it (``EfficientNetV2B0``), whatever the handle's case; None for no such."""
     if not handle.isidentifier():
         return None
     applications = import_keras().applications
@@ -63,9 +63,9 @@ def load_application(name: str, size: int) -> tuple[Callable[[Any], Any], str]:
         if type(error) is not Exception:
             raise
         raise LegoclfError(
-            f"--tfhub_module {name}: its weights cannot be fetched ({_first_line(error)}); on a connected machine "
-            f'run `python -c "import keras; keras.applications.{name}(include_top=False)"`, and copy the '
-            "file that it leaves in ~/.keras/models to the same folder here (or below $KERAS_HOME)"
+            f"--tfhub_module {name}: its weights cannot be fetched ({_first_line(error)}); on a connected "
+            f'machine run `python -c "import keras; keras.applications.{name}(include_top=False)"`, and copy '
+            "the file that it leaves in ~/.keras/models to the same folder here (or below $KERAS_HOME)"
         ) from error
     # Each family has a scaling of its own; the public functions that do it stand beside the networks.
     scale = sys.modules[make.__module__].preprocess_input
@@ -95,7 +95,7 @@ def import_keras() -> Any:
 
 @contextmanager
 def _quiet_download(keras: Any) -> Iterator[None]:
-    """Keras' progress bar kept from standard output, where --json prints, and a silent network from hanging."""
+    """Keras' progress bar kept from standard output, where --json prints; no hanging on a silent network."""
     timeout, interactive = socket.getdefaulttimeout(), keras.config.is_interactive_logging_enabled()
     socket.setdefaulttimeout(SOCKET_TIMEOUT_S)
     keras.config.disable_interactive_logging()

@@ -140,11 +140,3 @@ def test_the_embedded_module_is_made_for_other_sizes(tmp_path: Path) -> None:
     for size in (100, 64, 1024):
         with pytest.raises(UsageError, match="multiples of 32 from 96 to 512"):
             load_feature_vector(EMBEDDED, input_size=size, cache_dir=tmp_path)
-
-
-def test_the_cache_folder_is_the_users_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv("LEGOCLF_CACHE_DIR", raising=False)
-    assert feature_vector.default_cache_dir() == tmp_path / "legoclf"
-    monkeypatch.setenv("LEGOCLF_CACHE_DIR", str(tmp_path / "mine"))
-    assert feature_vector.default_cache_dir() == tmp_path / "mine"

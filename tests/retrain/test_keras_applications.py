@@ -1,4 +1,4 @@
-"""Feature vectors by their Keras Applications name, with weights that the tests put where Keras keeps them."""
+"""Feature vectors by Keras Applications name, with weights that the tests put where Keras keeps them."""
 
 import os
 import subprocess
@@ -17,11 +17,12 @@ import sys
 from legoclf.retrain.keras_applications import import_keras
 keras = import_keras()
 keras.utils.set_random_seed(int(sys.argv[2]))
-network = keras.applications.MobileNet(weights=None, include_top=False, pooling="avg", input_shape=(224, 224, 3))
+make = keras.applications.MobileNet
+network = make(weights=None, include_top=False, pooling="avg", input_shape=(224, 224, 3))
 network.save(sys.argv[1])  # the layout of HDF5 that Keras publishes its weights in
 import numpy as np
-image = np.load(sys.argv[3])
-np.save(sys.argv[4], network(keras.applications.mobilenet.preprocess_input(image * 255.0), training=False).numpy())
+image = keras.applications.mobilenet.preprocess_input(np.load(sys.argv[3]) * 255.0)
+np.save(sys.argv[4], network(image, training=False).numpy())
 """
 _LOAD = """
 import sys
