@@ -132,21 +132,26 @@ def is_hidden_name(name: str) -> bool:
 
 
 def _walk(folder: str, prefix: str, ancestors: Tuple[str, ...]) -> Iterator[str]:
+    folders = []
     try:
-        entries = list(os.scandir(folder))
+        with os.scandir(folder) as entries:
+            # An entry keeps what the system told of its file: none is held longer than it is looked at.
+            for entry in entries:
+                if is_hidden_name(entry.name):
+                    continue
+                if _holds(entry.is_dir):
+                    folders.append((entry.name, entry.is_symlink()))
+                # A dead link is listed, to be reported; a pipe or a device is not, as opening it would wait.
+                elif is_image_name(entry.name) and (_holds(entry.is_file) or not os.path.exists(entry.path)):
+                    yield prefix + entry.name
     except OSError as error:
         raise LegoclfError("cannot list the folder {}: {}".format(folder, error.strerror)) from error
-    for entry in entries:
-        if is_hidden_name(entry.name):
-            continue
-        if _holds(entry.is_dir):
-            real = os.path.realpath(entry.path) if entry.is_symlink() else ancestors[-1] + os.sep + entry.name
-            if real not in ancestors:
-                for path in _walk(entry.path, prefix + entry.name + "/", (*ancestors, real)):
-                    yield path
-        # A dead link is listed, to be reported; a pipe or a device is not, as opening it would wait.
-        elif is_image_name(entry.name) and (_holds(entry.is_file) or not os.path.exists(entry.path)):
-            yield prefix + entry.name
+    for name, is_link in folders:
+        path = os.path.join(folder, name)
+        real = os.path.realpath(path) if is_link else ancestors[-1] + os.sep + name
+        if real not in ancestors:
+            for found in _walk(path, prefix + name + "/", (*ancestors, real)):
+                yield found
 
 
 def _holds(question: Callable[[], bool]) -> bool:

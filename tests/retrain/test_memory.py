@@ -1,4 +1,4 @@
-"""Memory of the extraction stage: the same for 1 000 images and for 50 000."""
+"""Memory of the extraction stage with the embedded network: the same for 1 000 images and for 50 000."""
 
 import os
 import subprocess
@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import tf_modules
 
 from legoclf.cli import main
-from legoclf.retrain.feature_vector import load_feature_vector
 
 _STAGE = """
 import sys
@@ -21,8 +21,8 @@ from legoclf.retrain.extract import Extractor, Request
 from legoclf.retrain.feature_cache import FeatureCache
 from legoclf.retrain.feature_vector import load_feature_vector
 
-images, module, cache_dir, bottleneck_dir = sys.argv[1:]
-vector = load_feature_vector(module or None, cache_dir=Path(cache_dir))
+images, cache_dir, bottleneck_dir = sys.argv[1:]
+vector = load_feature_vector(None, cache_dir=Path(cache_dir))
 contract = unit_range_contract(vector.width, vector.height)
 with (
     open_engine("onnxruntime", vector) as engine,
@@ -37,9 +37,10 @@ with (
 """
 
 
-def peak_kib(images: Path, count: int, module: str, cache: Path, bottleneck: Path) -> int:
+def peak_kib(images: Path, count: int, bottleneck: Path) -> int:
     """Peak resident memory of a process that extracts two views of each image."""
-    arguments = [str(images), module, str(cache), str(bottleneck)]
+    cache = tf_modules.embedded_vector().onnx_path.parents[2]
+    arguments = [str(images), str(cache), str(bottleneck)]
     done = subprocess.run(
         [sys.executable, "-c", _STAGE, *arguments], capture_output=True, text=True, check=True
     )
@@ -50,9 +51,8 @@ def peak_kib(images: Path, count: int, module: str, cache: Path, bottleneck: Pat
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
-def test_fifty_times_the_images_need_no_more_memory(module: Path, cache: Path, tmp_path: Path) -> None:
+def test_fifty_times_the_images_need_no_more_memory(tmp_path: Path) -> None:
     """1 000 rendered images, and 50 links to each; 10 % is the spread of one process to the next."""
-    load_feature_vector(str(module), cache_dir=cache)  # or the first process would import TensorFlow
     assert main(["data", "render", str(tmp_path / "bricks"), "--count", "4", "--size", "224"]) == 0
     rendered = sorted((tmp_path / "bricks").rglob("*.jpg"))
     few, many = tmp_path / "few", tmp_path / "many"
@@ -65,7 +65,7 @@ def test_fifty_times_the_images_need_no_more_memory(module: Path, cache: Path, t
         for link in range(50):
             os.symlink(image, many / f"{number:04d}_{link:02d}.jpg")
     peaks = [
-        peak_kib(images, count, str(module), cache, tmp_path / f"features{count}")
+        peak_kib(images, count, tmp_path / f"features{count}")
         for images, count in ((few, 1000), (many, 50_000))
     ]
     assert peaks[1] < 1.1 * peaks[0], peaks
