@@ -31,6 +31,10 @@ COMMANDS: Dict[str, Command] = {
         "legoclf.retrain.command", "train a classifier on a folder of photos", TRAINING_PYTHON
     ),
     "classify": Command("legoclf.classify", "name what images show"),
+    "convert": Command(
+        "legoclf.convert.command", "make the graphs that devices want: FP16, INT8, ONNX", TRAINING_PYTHON
+    ),
+    "build-engine": Command("legoclf.convert.engine.command", "build a TensorRT engine on the device"),
     "verify": Command(
         "legoclf.convert.verify_command", "prove that a bundle's graphs say the same", TRAINING_PYTHON
     ),

@@ -1,0 +1,134 @@
+"""Whether an engine answers as the bundle's ONNX graph does, by golden.npz: NumPy alone, on the device."""
+
+import zipfile
+from typing import Any, Dict, List, NamedTuple, Optional
+
+import numpy as np
+
+from legoclf.bundle import GOLDEN_FILE, Bundle
+from legoclf.errors import BundleError
+
+#: From this compute capability on, TensorRT's FP32 multiplies in TF32, whose mantissa is FP16's.
+TF32_FROM = (8, 0)
+
+
+class Golden(NamedTuple):
+    """What golden.npz has for the network (docs/bundle.md section 4).
+
+    tensors: float32 [N, 3, H, W]. logits, probabilities: float32 [N, C].
+    """
+
+    tensors: np.ndarray
+    logits: np.ndarray
+    probabilities: np.ndarray
+    bound_logits_fp32: float
+    bound_probabilities_fp16: float
+
+
+class Verification(NamedTuple):
+    """An engine's answers against the golden ones.
+
+    images: how many were compared.
+    top1_changed: how many got another top-1; none may.
+    logits_difference, probability_difference: the largest; None if an answer is not a finite number.
+    judged_by: ``logits`` or ``probabilities``: which of them must be within ``bound``.
+    """
+
+    images: int
+    top1_changed: int
+    logits_difference: Optional[float]
+    probability_difference: Optional[float]
+    judged_by: str
+    bound: float
+    passed: bool
+
+    def __str__(self) -> str:
+        measured = self.logits_difference if self.judged_by == "logits" else self.probability_difference
+        return "{} of {} top-1 changed, {} differ by {} at most (bound {:.2g})".format(
+            self.top1_changed,
+            self.images,
+            self.judged_by,
+            "more than can be told" if measured is None else "{:.2g}".format(measured),
+            self.bound,
+        )
+
+
+def read_golden(bundle: Bundle) -> Golden:
+    """The bundle's golden tensors and answers.
+
+    Raises:
+        BundleError: the bundle has no golden.npz, or one that lacks an array.
+    """
+    path = bundle.file(GOLDEN_FILE)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in Golden._fields}
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        raise BundleError(
+            "{}: cannot be used: {}; retrain, or copy the bundle again".format(path, error)
+        ) from error
+    for name in ("bound_logits_fp32", "bound_probabilities_fp16"):
+        found[name] = float(found[name])
+    return Golden(**found)
+
+
+def verify_engine(
+    session: Any,
+    golden: Golden,
+    precision: str,
+    compute_capability: str,
+    probability_bound: Optional[float] = None,
+) -> Verification:
+    """Run the golden tensors and compare.
+
+    FP32 is held to ``bound_logits_fp32`` where the GPU multiplies in FP32. Where it has TF32, and for
+    FP16 and INT8, it is held to ``bound_probabilities_fp16``. Top-1 must be the same in any case.
+
+    Args:
+        session: an open TensorRTSession.
+        compute_capability: of the GPU, as ``5.3``.
+        probability_bound: instead of golden.npz's.
+    """
+    answers = run_all(session, golden.tensors)
+    exact = precision == "fp32" and tuple(int(part) for part in compute_capability.split(".")) < TF32_FROM
+    logits = _largest(answers["logits"], golden.logits)
+    probabilities = _largest(answers["probabilities"], golden.probabilities)
+    changed = answers["probabilities"].argmax(axis=1) != golden.probabilities.argmax(axis=1)
+    bound = golden.bound_probabilities_fp16 if probability_bound is None else probability_bound
+    if exact:
+        bound = golden.bound_logits_fp32
+    # Both must be numbers: an engine that overflows may still put the right name first.
+    finite = logits is not None and probabilities is not None
+    measured = logits if exact else probabilities
+    return Verification(
+        images=len(golden.tensors),
+        top1_changed=int(changed.sum()),
+        logits_difference=logits,
+        probability_difference=probabilities,
+        judged_by="logits" if exact else "probabilities",
+        bound=bound,
+        passed=bool(finite and measured is not None and measured <= bound and not changed.any()),
+    )
+
+
+def run_all(session: Any, tensors: np.ndarray) -> Dict[str, np.ndarray]:
+    """Logits and probabilities of all tensors, float32 [N, C], in batches that the engine takes."""
+    smallest, _, largest = session.batch_sizes
+    parts: Dict[str, List[np.ndarray]] = {"logits": [], "probabilities": []}
+    for start in range(0, len(tensors), largest):
+        batch = tensors[start : start + largest]
+        results = session.run(repeated(batch, max(smallest, len(batch))), list(parts))
+        for name in parts:
+            parts[name].append(results[name][: len(batch)])
+    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+
+
+def repeated(tensors: np.ndarray, count: int) -> np.ndarray:
+    """``count`` of the tensors, from the beginning again where there are fewer."""
+    return np.ascontiguousarray(tensors[np.arange(count) % len(tensors)])
+
+
+def _largest(answer: np.ndarray, expected: np.ndarray) -> Optional[float]:
+    """The largest difference; None where it is not a finite number."""
+    worst = float(np.abs(answer.astype(np.float64) - expected).max())
+    return worst if np.isfinite(worst) else None

@@ -1,0 +1,152 @@
+"""An engine's answers against golden.npz: what passes, what fails, and by which figure."""
+
+import numpy as np
+import pytest
+
+from legoclf.bundle import Bundle
+from legoclf.bundle_writer import BundleWriter
+from legoclf.contract import unit_range_contract
+from legoclf.convert.engine.golden import Golden, read_golden, run_all, verify_engine
+from legoclf.errors import BundleError
+
+TENSORS = np.arange(5, dtype=np.float32)[:, None, None, None] * np.ones((1, 3, 2, 2), np.float32)
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def logits_of(tensors):
+    """Three logits that only depend on the image, the strongest by 1 at least."""
+    value = tensors[:, 0, 0, 0]
+    return np.stack([value, value * 0 + 2.5, 4.5 - value], axis=1).astype(np.float32)
+
+
+GOLDEN = Golden(TENSORS, logits_of(TENSORS), softmax(logits_of(TENSORS)), 1e-3, 0.02)
+
+
+class Session:
+    """Answers as the graph does, off by ``error`` in the first logit; refuses batches it does not take."""
+
+    def __init__(self, error=0.0, batch_sizes=(1, 1, 1)):
+        self.error = error
+        self.batch_sizes = batch_sizes
+        self.seen = []
+
+    def run(self, batch, outputs=None):
+        assert self.batch_sizes[0] <= len(batch) <= self.batch_sizes[2]
+        self.seen.append(len(batch))
+        logits = logits_of(batch)
+        logits[:, 0] += np.float32(self.error)
+        return {"logits": logits, "probabilities": softmax(logits)}
+
+
+def verify(error, precision, capability="5.3", **more):
+    return verify_engine(Session(error), GOLDEN, precision, capability, **more)
+
+
+def test_the_same_answers_pass():
+    result = verify(0.0, "fp32")
+    assert (result.passed, result.images, result.top1_changed, result.logits_difference) == (True, 5, 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "precision", "capability", "passed"),
+    [
+        (5e-4, "fp32", "5.3", True),
+        (5e-3, "fp32", "5.3", False),  # FP32 on a Nano: logits within 1e-3
+        (5e-3, "fp32", "7.5", False),  # Turing has no TF32
+        (5e-3, "fp32", "8.0", True),
+        (5e-3, "fp32", "8.7", True),  # Ampere's FP32 multiplies in TF32: probabilities within 0.02
+        (5e-3, "fp32", "12.0", True),
+        (5e-3, "fp16", "5.3", True),
+        (0.2, "fp16", "5.3", False),
+        (0.2, "int8", "8.7", False),
+        (0.2, "fp32", "8.7", False),
+    ],
+)
+def test_each_precision_is_held_to_its_bound(error, precision, capability, passed):
+    assert verify(error, precision, capability).passed is passed
+
+
+def test_a_changed_top_1_fails_within_any_bound():
+    result = verify(3.0, "fp16", probability_bound=1.0)
+    assert (result.passed, result.top1_changed > 0) == (False, True)
+
+
+def test_a_bound_of_the_callers_replaces_the_golden_one():
+    assert verify(0.2, "fp16", probability_bound=0.2).passed
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_overflow_fails_and_has_no_figure(value):
+    with np.errstate(invalid="ignore"):
+        result = verify(value, "fp16", probability_bound=1e9)
+    assert (result.passed, result.probability_difference) == (False, None)
+
+
+def test_infinite_logits_fail_although_the_names_are_right():
+    class Overflown(Session):
+        def run(self, batch, outputs=None):
+            answers = super().run(batch)
+            answers["logits"][:, answers["logits"].argmax(axis=1)] = np.inf
+            return answers
+
+    assert not verify_engine(Overflown(), GOLDEN, "fp16", "5.3").passed
+
+
+def test_the_verdict_in_words_has_figure_and_bound():
+    assert str(verify(5e-3, "fp32")) == ("0 of 5 top-1 changed, logits differ by 0.005 at most (bound 0.001)")
+
+
+@pytest.mark.parametrize(
+    ("batch_sizes", "seen"),
+    [((1, 1, 1), [1] * 5), ((1, 2, 4), [4, 1]), ((4, 4, 4), [4, 4]), ((8, 8, 8), [8])],
+)
+def test_the_images_go_in_batches_that_the_engine_takes(batch_sizes, seen):
+    session = Session(batch_sizes=batch_sizes)
+    answers = run_all(session, TENSORS)
+    assert session.seen == seen
+    np.testing.assert_array_equal(answers["logits"], GOLDEN.logits)
+
+
+def bundle_with(tmp_path, arrays):
+    path = str(tmp_path / "x.bundle")
+    with BundleWriter(path) as writer:
+        if arrays is not None:
+            np.savez_compressed(writer.file("golden.npz"), **arrays)
+        return writer.finish(["a", "b", "c"], unit_range_contract(2, 2), {}, {})
+
+
+def test_golden_arrays_are_read_as_they_were_written(tmp_path):
+    golden = read_golden(bundle_with(tmp_path, GOLDEN._asdict()))
+    np.testing.assert_array_equal(golden.tensors, GOLDEN.tensors)
+    assert (golden.bound_logits_fp32, golden.bound_probabilities_fp16) == (1e-3, 0.02)
+
+
+def test_a_bundle_without_golden_images_is_told(tmp_path):
+    with pytest.raises(BundleError, match="holds no golden.npz"):
+        read_golden(bundle_with(tmp_path, None))
+
+
+def test_a_golden_file_without_an_array_is_told(tmp_path):
+    arrays = {name: value for name, value in GOLDEN._asdict().items() if name != "logits"}
+    with pytest.raises(BundleError, match="golden.npz: cannot be used: .*logits"):
+        read_golden(bundle_with(tmp_path, arrays))
+
+
+def test_a_golden_file_with_pickled_objects_is_refused(tmp_path):
+    arrays = dict(GOLDEN._asdict(), logits=np.array([object()], dtype=object))
+    with pytest.raises(BundleError, match="cannot be used"):
+        read_golden(bundle_with(tmp_path, arrays))
+
+
+def test_a_golden_file_that_is_no_archive_is_told(tmp_path):
+    path = str(tmp_path / "x.bundle")
+    with BundleWriter(path) as writer:
+        with open(writer.file("golden.npz"), "wb") as stream:
+            stream.write(b"PK\x03\x04 and then nothing")
+        writer.finish(["a"], unit_range_contract(2, 2), {}, {})
+    with pytest.raises(BundleError, match="cannot be used"):
+        read_golden(Bundle.open(path))
