@@ -1,7 +1,10 @@
-"""Run the tests of the 3.6 zone on a real Python 3.6, with NumPy 1.13.3 and OpenCV 4.1.1 as in JetPack 4.6.
+"""Run the tests of the 3.6 zone on a real Python 3.6, with an old and a new NumPy.
 
-Looks for python3.6 on the PATH and under pyenv; where there is none it says so and is content. The venv is
-.venv36 in the checkout; legoclf is installed into it from a wheel, as on a Jetson.
+Looks for python3.6 on the PATH and under pyenv; where there is none it says so and is content. legoclf is
+installed from a wheel, as on a Jetson, into two venvs in the checkout:
+
+* .venv36: NumPy 1.13.3 and OpenCV 4.1.1 as JetPack 4.6 has them, and the pip that came with that Python
+* .venv36new: the newest NumPy for 3.6, and ONNX Runtime, which the fake TensorRT runs its engines in
 """
 
 import glob
@@ -13,10 +16,15 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv36"
 
-REQUIREMENTS = ROOT / "tests" / "zone-requirements.txt"
-TESTS = ("tests/legoclf", "tests/jetson")
+# Each venv, what it is made from, and the pip that it needs for that: 3.6's own knows no wheel newer than
+# manylinux2010.
+VENVS = {
+    ".venv36": (ROOT / "tests" / "zone-requirements.txt", None),
+    ".venv36new": (ROOT / "tests" / "zone-requirements-new.txt", "pip==21.3.1"),
+}
+PIP_INSTALL = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+TESTS = ("tests/legoclf", "tests/jetson", "tests/convert/engine")
 
 
 def find_python36() -> str | None:
@@ -34,27 +42,49 @@ def find_python36() -> str | None:
     return None
 
 
+def make_venv(python: str, venv: Path, requirements: Path, pip: str | None) -> None:
+    """Set a venv up where it is missing, or where it was made from other requirements."""
+    made_from = venv / "requirements.txt"
+    if made_from.exists() and made_from.read_text() == requirements.read_text():
+        return
+    shutil.rmtree(venv, ignore_errors=True)
+    subprocess.run([python, "-m", "venv", venv], check=True)
+    if pip is not None:
+        subprocess.run([venv / "bin/python", *PIP_INSTALL, pip], check=True)
+    subprocess.run([venv / "bin/python", *PIP_INSTALL, "--requirement", requirements], check=True)
+    shutil.copyfile(requirements, made_from)
+
+
+def build_wheel(folder: Path) -> Path:
+    """A wheel of the checkout, built without leaving anything there."""
+    (folder / "extra.cfg").write_text(
+        f"[build]\nbuild_base = {folder}/build\n[egg_info]\negg_base = {folder}\n"
+    )
+    environment = dict(os.environ, DIST_EXTRA_CONFIG=str(folder / "extra.cfg"))
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), "."]
+    subprocess.run(pip, cwd=ROOT, env=environment, check=True)
+    return next(folder.glob("*.whl"))
+
+
 def main() -> int:
-    """Set the venv up where it is missing, install the wheel, run the tests; pytest's exit code."""
+    """Set the venvs up where they are missing, install the wheel, run the tests; pytest's exit code."""
     python = find_python36()
     if python is None:
         sys.stderr.write("zone: skipped, no Python 3.6 on the PATH or under pyenv\n")
         return 0
-    bin36 = VENV / "bin"
-    if not (bin36 / "pytest").exists():
-        shutil.rmtree(VENV, ignore_errors=True)
-        subprocess.run([python, "-m", "venv", VENV], check=True)
-        subprocess.run([bin36 / "pip", "install", "--quiet", "--requirement", REQUIREMENTS], check=True)
-    with tempfile.TemporaryDirectory() as folder:
-        # What an earlier build left would ship, modules that are gone among it.
-        shutil.rmtree(ROOT / "build", ignore_errors=True)
-        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, "."]
-        subprocess.run(pip, cwd=ROOT, check=True)
-        wheel = next(Path(folder).glob("*.whl"))
-        install = ["install", "--quiet", "--no-deps", "--no-compile", "--upgrade", "--force-reinstall", wheel]
-        subprocess.run([bin36 / "pip", *install], check=True)
+    for name, (requirements, pip) in VENVS.items():
+        make_venv(python, ROOT / name, requirements, pip)
     tests = [name for name in TESTS if (ROOT / name).is_dir()]
-    return subprocess.run([bin36 / "pytest", *tests], cwd=ROOT, check=False).returncode
+    codes = []
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = build_wheel(Path(folder))
+        for name in VENVS:
+            bin36 = ROOT / name / "bin"
+            flags = ["--no-deps", "--no-compile", "--upgrade", "--force-reinstall"]
+            subprocess.run([bin36 / "python", *PIP_INSTALL, *flags, wheel], check=True)
+            sys.stderr.write(f"zone: {name}\n")
+            codes.append(subprocess.run([bin36 / "pytest", *tests], cwd=ROOT, check=False).returncode)
+    return max(codes)
 
 
 if __name__ == "__main__":
