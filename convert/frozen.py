@@ -111,6 +111,14 @@ def image_size(graph_def: GraphDef) -> tuple[int, int]:
     return int(shape.dim[1].size), int(shape.dim[2].size)
 
 
+def class_count(graph_def: GraphDef, name: str = FINAL_TENSOR_NAME) -> int:
+    """The C of a tensor [N, C] of a frozen graph."""
+    tf = import_tensorflow()
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(duplicate(graph_def), name="")
+    return int(graph.get_tensor_by_name(f"{name}:0").shape[1])
+
+
 def attach_head(
     feature_graph_def: GraphDef,
     weights: np.ndarray,

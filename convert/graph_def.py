@@ -23,14 +23,15 @@ def tidy(graph_def: GraphDef, ends: Mapping[str, str]) -> GraphDef:
 
     Identity nodes are bypassed. Control inputs go: in a graph without variables nothing is left that they
     could order. All but the ends stand under ``feature_vector/``. Names lose the counters that Keras and
-    TensorFlow keep per process, so that equal functions give equal graphs.
+    TensorFlow keep per process, so that equal functions give equal graphs. A tidy graph that is wrapped and
+    tidied again keeps its names.
 
     Args:
         graph_def: of a function with one input and one float32 output, the latter an Identity.
         ends: the names of its input node and of its output node, in this order, with their new names.
 
     Raises:
-        LegoclfError: the output does not depend on the input.
+        LegoclfError: the output does not depend on the input, or depends on itself (a loop of TensorFlow 1).
     """
     (source, source_name), (output, output_name) = ends.items()
     by_name = {node.name: node for node in graph_def.node}
@@ -99,6 +100,7 @@ def _renamed(reference: str, names: dict[str, str]) -> str:
 def _needed(end: NodeDef, inputs_of: Callable[[NodeDef], list[NodeDef]]) -> list[NodeDef]:
     """``end`` and all it depends on, each after its inputs (depth first; a loop, as graphs are deep)."""
     order: dict[str, NodeDef] = {}
+    begun: set[str] = set()
     stack = [(end, False)]
     while stack:
         node, inputs_done = stack.pop()
@@ -107,6 +109,9 @@ def _needed(end: NodeDef, inputs_of: Callable[[NodeDef], list[NodeDef]]) -> list
         if inputs_done:
             order[node.name] = node
             continue
+        if node.name in begun:
+            raise LegoclfError(f"the graph has a loop ('{node.name}'): an engine takes plain graphs")
+        begun.add(node.name)
         stack.append((node, True))
         stack.extend((each, False) for each in reversed(inputs_of(node)))
     return list(order.values())
@@ -118,7 +123,7 @@ def _clean_names(names: list[str]) -> dict[str, str]:
     taken: set[str] = set()
     for old in names:
         plain = _CAPTURED.sub("captured", _CALLS.sub("", _COUNTERS.sub("", old)))
-        base = name = f"{SCOPE}/" + plain.removesuffix("/resource")
+        base = name = f"{SCOPE}/" + plain.removesuffix("/resource").removeprefix(f"{SCOPE}/")
         number = 0
         while name.lower() in taken:
             number += 1

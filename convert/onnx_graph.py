@@ -98,6 +98,31 @@ def attach_onnx_head(
     return whole
 
 
+def attach_onnx_softmax(model: ModelProto, metadata: Mapping[str, str] | None = None) -> ModelProto:
+    """A classifier of a graph whose ``features`` are logits: ``input`` to ``logits`` and ``probabilities``.
+
+    Args:
+        model: what :func:`feature_graph_to_onnx` gave; left as it is.
+        metadata: strings that travel in the model's ``metadata_props`` (labels, the input contract).
+    """
+    from onnx import checker, helper
+
+    whole = type(model)()
+    whole.CopyFrom(model)
+    graph = whole.graph
+    classes = feature_size(model)
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [LOGITS_NAME if name == FEATURES_NAME else name for name in names]
+    softmax = helper.make_node("Softmax", [LOGITS_NAME], [PROBABILITIES_NAME], name="softmax", axis=-1)
+    graph.node.append(softmax)
+    del graph.output[:]
+    graph.output.extend(_matrix(name, classes) for name in (LOGITS_NAME, PROBABILITIES_NAME))
+    helper.set_model_props(whole, dict(sorted((metadata or {}).items())))
+    checker.check_model(whole, full_check=True)
+    return whole
+
+
 def serialize(model: ModelProto) -> bytes:
     """The bytes of a model; equal models give equal bytes."""
     data: bytes = model.SerializeToString(deterministic=True)

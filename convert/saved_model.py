@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from legoclf.convert.frozen import FINAL_TENSOR_NAME, INPUT_NAME, image_size, import_tensorflow
+from legoclf.convert.frozen import FINAL_TENSOR_NAME, INPUT_NAME, class_count, image_size, import_tensorflow
 from legoclf.convert.graph_def import strip_defaults
 from legoclf.errors import LegoclfError
 
@@ -58,18 +58,17 @@ def write_saved_model(
     signature.method_name = tf.saved_model.PREDICT_METHOD_NAME
     shapes = (
         (signature.inputs[SIGNATURE_INPUT], INPUT_NAME, [None, *image_size(frozen_graph_def), 3]),
-        (signature.outputs[SIGNATURE_OUTPUT], final_tensor_name, [None, _class_count(frozen_graph_def)]),
+        (
+            signature.outputs[SIGNATURE_OUTPUT],
+            final_tensor_name,
+            [None, class_count(frozen_graph_def, final_tensor_name)],
+        ),
     )
     for info, name, shape in shapes:
         info.name = f"{name}:0"
         info.dtype = tf.float32.as_datatype_enum
         info.tensor_shape.CopyFrom(tf.TensorShape(shape).as_proto())
     _write(Path(directory), saved.SerializeToString(deterministic=True), labels)
-
-
-def _class_count(graph_def: GraphDef) -> int:
-    bias = next(node for node in graph_def.node if node.name == "head/bias")
-    return int(bias.attr["value"].tensor.tensor_shape.dim[0].size)
 
 
 def _write(directory: Path, model: bytes, labels: Sequence[str] | None) -> None:
