@@ -2,127 +2,154 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+import zipfile
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
-from legoclf.bundle import FROZEN_GRAPH, GOLDEN_FILE, ONNX_MODEL, SAVED_MODEL, Bundle
-from legoclf.convert.frozen import FrozenGraph, import_tensorflow
-from legoclf.convert.saved_model import SIGNATURE_INPUT, SIGNATURE_OUTPUT
+from legoclf.bundle import GOLDEN_FILE, ONNX_MODEL, Bundle
+from legoclf.convert.verify_compare import Comparison, Examples, compare
+from legoclf.convert.verify_engines import engine_paths
+from legoclf.convert.verify_gates import GOLDEN, HELD_OUT, Check, Limits, comparison_checks
+from legoclf.convert.verify_images import HeldOutImages
+from legoclf.convert.verify_paths import FP16, OnnxGraph, bundle_paths
+from legoclf.errors import BundleError, LegoclfError
 from legoclf.preprocess import fastest_fit, fit_reference, preprocess
-from legoclf.session import OnnxRuntimeSession
 
-#: Largest difference of a probability between TensorFlow's and ONNX Runtime's FP32.
-PROBABILITY_BOUND = 1e-4
-
-#: Tensors held and run at a time.
-BATCH_SIZE = 16
+_BOUNDS = ("levels_max", "levels_mean", "logits_fp32", "probabilities_fp16")
 
 
-@dataclass(frozen=True)
-class Check:
-    """One comparison: what was compared, the figure, the most it may be, and in which unit."""
+class Golden(NamedTuple):
+    """golden.npz, as docs/bundle.md describes it.
 
-    name: str
-    measured: float
-    bound: float
-    unit: str
+    images: uint8 [H, W, 3] each. tensors: float32 [N, 3, H, W]. logits: float32 [N, C].
+    """
+
+    images: list[np.ndarray]
+    tensors: np.ndarray
+    logits: np.ndarray
+    bounds: dict[str, float]
+
+
+@dataclass
+class Verification:
+    """What came of it: the graphs compared by set of images, the checks, and what could not run."""
+
+    checks: list[Check]
+    sets: dict[str, list[Comparison]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
-        """Whether the figure is within its bound."""
-        return self.measured <= self.bound
+        """Whether every figure is within its bound."""
+        return all(check.passed for check in self.checks)
+
+    def failed_files(self) -> list[str]:
+        """The graphs that failed a gate, each once."""
+        return list(dict.fromkeys(check.file for check in self.checks if check.file and not check.passed))
 
 
-def golden_checks(bundle: Bundle) -> list[Check]:
-    """Golden images through both preprocessing paths, golden tensors through the ONNX graph."""
-    with np.load(bundle.file(GOLDEN_FILE), allow_pickle=False) as golden:
-        arrays = {name: golden[name] for name in golden.files}
-    images = [arrays[f"image_{index}"] for index in range(len(arrays["tensors"]))]
-    level = 1.0 / abs(bundle.contract.scale)
-    fits = {"reference": fit_reference, "OpenCV": fastest_fit()}
-    checks = []
-    for name, fit in fits.items():
-        tensors = np.stack([preprocess(image, bundle.contract, fit) for image in images])
-        difference = np.abs(tensors - arrays["tensors"]) * level
-        # The division by the scale leaves a rounding error of float32, far below a level.
-        most = 0.0 if name == "reference" else float(arrays["bound_levels_max"])
-        mean = 0.0 if name == "reference" else float(arrays["bound_levels_mean"])
-        checks.append(Check(f"preprocessing, {name}: worst", _tidy(difference.max()), most, "levels of 255"))
-        checks.append(Check(f"preprocessing, {name}: mean", _tidy(difference.mean()), mean, "levels of 255"))
-    with OnnxRuntimeSession(bundle.file(ONNX_MODEL)) as session:
-        logits = session.run(arrays["tensors"], ["logits"])["logits"]
-    worst = float(np.abs(logits - arrays["logits"]).max())
-    return [*checks, Check("golden logits, ONNX", worst, float(arrays["bound_logits_fp32"]), "")]
-
-
-def graph_checks(bundle: Bundle, tensors: Iterable[np.ndarray]) -> list[Check]:
-    """Frozen graph and SavedModel in TensorFlow against the ONNX graph in ONNX Runtime.
+def verify(
+    bundle: Bundle, held_out: HeldOutImages | None = None, limits: Limits | None = None
+) -> Verification:
+    """Run every graph of a bundle on its golden tensors and on held-out images, and judge them.
 
     Args:
-        tensors: float32 [3, H, W] each, as the contract makes them.
+        bundle: opened, so that its files are those that were written.
+        held_out: images to compare the graphs on and to take their accuracy from.
+        limits: the gates; None for the defaults.
 
-    Returns:
-        for each of the two: how many images change their top-1 (none may), and the largest
-        difference of a probability.
+    Raises:
+        LegoclfError: a file cannot be loaded, or there is nothing to run the graphs on.
     """
-    changed = {"frozen graph": 0, "SavedModel": 0}
-    worst = {"frozen graph": 0.0, "SavedModel": 0.0}
-    name = bundle.provenance.get("final_tensor_name", "final_result")
-    saved_model = _load_saved_model(bundle)
-    with (
-        FrozenGraph(bundle.file(FROZEN_GRAPH), name) as frozen,
-        OnnxRuntimeSession(bundle.file(ONNX_MODEL)) as session,
-    ):
-        for batch in _batches(tensors):
-            expected = session.run(batch, ["probabilities"])["probabilities"]
-            nhwc = np.ascontiguousarray(batch.transpose(0, 2, 3, 1))
-            answers = {"frozen graph": frozen.probabilities(nhwc), "SavedModel": saved_model(nhwc)}
-            for graph, answer in answers.items():
-                changed[graph] += int((answer.argmax(axis=1) != expected.argmax(axis=1)).sum())
-                worst[graph] = max(worst[graph], float(np.abs(answer - expected).max()))
-    return [
-        check
-        for graph in changed
-        for check in (
-            Check(f"{graph} against ONNX: top-1 changed", changed[graph], 0, "images"),
-            Check(f"{graph} against ONNX: probability", worst[graph], PROBABILITY_BOUND, ""),
+    limits = limits or Limits()
+    engines, refusals = engine_paths(bundle)
+    paths = [*bundle_paths(bundle), *engines]
+    if not paths or not paths[0].is_reference:
+        raise BundleError(f"{bundle.path}: holds no {ONNX_MODEL}, which the others are compared with")
+    result = Verification([_refused(refusals)] if refusals else [])
+
+    sets: dict[str, Examples] = {}
+    golden_bounds: dict[str, float] = {}
+    if GOLDEN_FILE in bundle.files:
+        golden = read_golden(bundle)
+        result.checks += _golden_checks(bundle, golden)
+        sets[GOLDEN] = Examples([(tensor, None) for tensor in golden.tensors], len(golden.tensors))
+        golden_bounds[FP16] = golden.bounds["probabilities_fp16"]
+    elif held_out is None:
+        raise BundleError(f"{bundle.path}: holds no {GOLDEN_FILE} to run the graphs on; give --image_dir")
+    if held_out is not None:
+        sets[HELD_OUT] = Examples(held_out.examples(), len(held_out.items))
+    result.sets, result.skipped = compare(bundle, paths, sets)
+    for name, comparisons in result.sets.items():
+        if not comparisons[0].images:
+            raise LegoclfError(f"none of the {sets[name].total} {name} images can be read")
+        result.checks += comparison_checks(comparisons, name, limits, golden_bounds if name == GOLDEN else {})
+    return result
+
+
+def read_golden(bundle: Bundle) -> Golden:
+    """Read golden.npz and check that it fits the bundle.
+
+    Raises:
+        BundleError: it is no such file, an array is missing or has another shape.
+    """
+    path = bundle.file(GOLDEN_FILE)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        images = [arrays[f"image_{index}"] for index in range(len(arrays["tensors"]))]
+        bounds = {name: float(arrays[f"bound_{name}"]) for name in _BOUNDS}
+        golden = Golden(images, arrays["tensors"], arrays["logits"], bounds)
+    except KeyError as error:
+        raise BundleError(
+            f"{path}: has no array {error}; make the bundle again with `legoclf retrain`"
+        ) from error
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{path}: cannot be read: {error}; copy the bundle again or retrain") from error
+    expected = {
+        "tensors": (len(images), 3, bundle.contract.height, bundle.contract.width),
+        "logits": (len(images), len(bundle.labels)),
+    }
+    for name, shape in expected.items():
+        if arrays[name].shape != shape or not images:
+            raise BundleError(
+                f"{path}: {name}: got {list(arrays[name].shape)}, expected {list(shape)} "
+                "by the labels and the contract; make the bundle again with `legoclf retrain`"
+            )
+    return golden
+
+
+def _golden_checks(bundle: Bundle, golden: Golden) -> list[Check]:
+    """Golden images through both preprocessing paths, golden tensors through the ONNX graph."""
+    level = 1.0 / abs(bundle.contract.scale)
+    fits = {"reference": fit_reference, "OpenCV": fastest_fit()}
+    mends = {
+        "reference": "this legoclf prepares images otherwise than the one that made the bundle: retrain",
+        "OpenCV": "this OpenCV resizes otherwise: pip install --upgrade opencv-python-headless",
+    }
+    checks = []
+    for name, fit in fits.items():
+        tensors = np.stack([preprocess(image, bundle.contract, fit) for image in golden.images])
+        difference = np.abs(tensors - golden.tensors) * level
+        # The division by the scale leaves a rounding error of float32, far below a level.
+        worst, mean = round(float(difference.max()), 4), round(float(difference.mean()), 4)
+        bounds = (
+            (0.0, 0.0) if name == "reference" else (golden.bounds["levels_max"], golden.bounds["levels_mean"])
         )
-    ]
+        unit = "levels of 255"
+        checks.append(Check(f"preprocessing, {name}: worst", worst, bounds[0], unit, mends[name]))
+        checks.append(Check(f"preprocessing, {name}: mean", mean, bounds[1], unit, mends[name]))
+    logits = OnnxGraph(bundle.file(ONNX_MODEL), ONNX_MODEL).answer(golden.tensors).logits
+    if logits is None or logits.shape != golden.logits.shape:
+        return checks  # compare says what is wrong
+    worst = float(np.abs(logits - golden.logits).max())
+    mend = (
+        f"{ONNX_MODEL} and {GOLDEN_FILE} are not of one training: retrain, or take both from the same bundle"
+    )
+    return [*checks, Check("golden logits, ONNX", worst, golden.bounds["logits_fp32"], "", mend, ONNX_MODEL)]
 
 
-def golden_tensors(bundle: Bundle) -> np.ndarray:
-    """The tensors of golden.npz, float32 [N, 3, H, W]."""
-    with np.load(bundle.file(GOLDEN_FILE), allow_pickle=False) as golden:
-        return golden["tensors"]
-
-
-def _tidy(levels: float) -> float:
-    return round(float(levels), 4)
-
-
-def _load_saved_model(bundle: Bundle) -> Any:
-    tf = import_tensorflow()
-    folder = bundle.file(f"{SAVED_MODEL}/saved_model.pb").rsplit("saved_model.pb", 1)[0]
-    loaded = tf.saved_model.load(folder)
-    signature = loaded.signatures["serving_default"]
-
-    def probabilities(nhwc: np.ndarray) -> np.ndarray:
-        # `loaded` is named here to keep it alive: a signature alone does not.
-        assert loaded is not None
-        return signature(**{SIGNATURE_INPUT: tf.constant(nhwc)})[SIGNATURE_OUTPUT].numpy()
-
-    return probabilities
-
-
-def _batches(tensors: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
-    batch: list[np.ndarray] = []
-    for tensor in tensors:
-        batch.append(tensor)
-        if len(batch) == BATCH_SIZE:
-            yield np.stack(batch)
-            batch = []
-    if batch:
-        yield np.stack(batch)
+def _refused(refusals: list[str]) -> Check:
+    return Check("engines that must not be loaded", len(refusals), 0, "files", "; ".join(refusals))

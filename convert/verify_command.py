@@ -2,10 +2,15 @@
 
     legoclf verify [BUNDLE] [--image_dir DIR]
 
-Golden images go through the preprocessing of this machine and through the ONNX graph; the frozen graph and
-the SavedModel run in TensorFlow beside the ONNX graph in ONNX Runtime. With --image_dir they run on the test
-images of that data set, split as it was for the training; without, on the golden images. A figure beyond its
-bound makes the exit code 1.
+Golden images go through the preprocessing of this machine and through every graph of the bundle: the frozen
+graph and the SavedModel in TensorFlow, the ONNX graphs in ONNX Runtime (FP16 with its range and rounding
+emulated), the engines in TensorRT where it and their GPU are. With --image_dir they also run on the test
+images of that data set, split as it was for the training, and their accuracy is told. All are compared with
+model.onnx.
+
+A figure beyond its bound makes the exit code 1; then the layer is named at which the graph parts from
+model.onnx. A share is judged in whole images: one may always change, unless the bound allows none. The
+result is kept in model.json, under metrics.verification.
 """
 
 from __future__ import annotations
@@ -13,76 +18,100 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from legoclf.bundle import Bundle, find_bundle
 
 if TYPE_CHECKING:
-    from legoclf.convert.verify import Check
+    from legoclf.convert.explain import Explanation
+    from legoclf.convert.verify import Verification
+    from legoclf.convert.verify_gates import Limits
+    from legoclf.convert.verify_images import HeldOutImages
+
+_LIMITS = {
+    "max_probability_difference": "largest difference of one probability",
+    "min_same_top1": "share of the images with the same top-1",
+    "max_accuracy_drop": "loss of accuracy on held-out images, 0.01 is a point",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the flags of `legoclf verify`."""
+    from legoclf.convert.verify_gates import Limits
+
     parser.add_argument("bundle", nargs="?", help="the bundle; may be left out where there is one here")
     parser.add_argument("--image_dir", help="the data set that the bundle was trained on")
     parser.add_argument("--split", choices=("test", "all"), default="test", help="which images of it (test)")
+    for name, meaning in _LIMITS.items():
+        defaults = getattr(Limits(), name).items()
+        shown = ", ".join(f"{precision}={value:g}" for precision, value in defaults if value <= 1)
+        parser.add_argument(
+            f"--{name}",
+            metavar="NUMBER",
+            help=f"{meaning}, of all precisions or of some, as fp16=0.01,int8=0.02 ({shown})",
+        )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="show the error of each layer: of the graphs that fail, or of all where none does",
+    )
+    parser.add_argument("--no_store", action="store_true", help="leave model.json as it is")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare and print; 1 if a figure is beyond its bound."""
-    from legoclf.convert.verify import golden_checks, golden_tensors, graph_checks
-
-    bundle = Bundle.open(find_bundle(args.bundle))
-    if args.image_dir is None:
-        golden = golden_tensors(bundle)
-        images, tensors = len(golden), iter(golden)
-    else:
-        paths = _paths(bundle, args.image_dir, args.split)
-        images, tensors = len(paths), _tensors(bundle, paths)
-    checks = [*golden_checks(bundle), *graph_checks(bundle, tensors)]
-    if args.json:
-        record = [{**vars(check), "passed": check.passed} for check in checks]
-        sys.stdout.write(json.dumps({"images": images, "checks": record}, indent=2) + "\n")
-    else:
-        sys.stdout.write(_table(checks) + f"graphs compared on {images} images\n")
-    return 0 if all(check.passed for check in checks) else 1
-
-
-def _paths(bundle: Bundle, image_dir: str, split: str) -> list[str]:
-    """The data set's images, split with the settings of the training: those of the test, or all."""
-    from legoclf.data.folder import scan_folder
+    """Compare, print and store; 1 if a figure is beyond its bound."""
+    from legoclf.bundle_update import update_metrics
+    from legoclf.convert.verify import verify
+    from legoclf.convert.verify_images import held_out_images
+    from legoclf.convert.verify_report import as_json, as_text, stored_record
     from legoclf.errors import LegoclfError
 
-    how = bundle.provenance["data_set"]
-    dataset = scan_folder(
-        image_dir,
-        split_hash=how["split_hash"],
-        testing_percentage=how["testing_percentage"],
-        validation_percentage=how["validation_percentage"],
-    )
-    items = dataset.by_split("test") if split == "test" else dataset.images
-    if not items:
-        raise LegoclfError(f"{image_dir}: has no test image; use --split all")
-    return [item.path for item in items]
+    limits = _limits(args)
+    bundle = Bundle.open(find_bundle(args.bundle))
+    held_out = None if args.image_dir is None else held_out_images(bundle, args.image_dir, args.split)
+    result = verify(bundle, held_out, limits)
+    explanations = _explanations(bundle, result, args.explain)
+    notes = _notes(held_out)
+    if args.json:
+        record = as_json(bundle, result, explanations, notes)
+        sys.stdout.write(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    else:
+        sys.stdout.write(as_text(result, explanations, notes, with_layers=args.explain))
+    if not args.no_store:
+        try:
+            update_metrics(bundle, {"verification": stored_record(bundle, result)})
+        except LegoclfError as error:
+            raise LegoclfError(f"the result is not stored: {error}; --no_store does without") from error
+    return 0 if result.passed else 1
 
 
-def _tensors(bundle: Bundle, paths: list[str]) -> Iterator[Any]:
-    """float32 [3, H, W] of each image, one at a time, as the contract makes it."""
-    from legoclf.image import read_image
-    from legoclf.preprocess import fastest_fit, preprocess
+def _limits(args: argparse.Namespace) -> Limits:
+    from legoclf.convert.verify_gates import Limits, parse_limit
 
-    fit = fastest_fit()
-    for path in paths:
-        yield preprocess(read_image(path), bundle.contract, fit)
+    defaults = Limits()
+    given = {name: getattr(args, name) for name in _LIMITS if getattr(args, name) is not None}
+    return Limits(**{name: parse_limit(name, text, getattr(defaults, name)) for name, text in given.items()})
 
 
-def _table(checks: list[Check]) -> str:
-    lines = [f"{'check':<44} {'measured':>10} {'bound':>8}"]
-    for check in checks:
-        verdict = "ok" if check.passed else "FAILED"
-        lines.append(
-            f"{check.name:<44} {check.measured:>10.2g} {check.bound:>8.2g} {check.unit:<14} {verdict}"
-        )
-    return "\n".join(lines) + "\n"
+def _explanations(bundle: Bundle, result: Verification, asked: bool) -> list[Explanation]:
+    """Of the graphs that failed; of all, where that was asked for and none failed."""
+    from legoclf.convert.explain import explain
+
+    # On the last set of images: the held-out ones, where there are any.
+    comparisons = list(result.sets.values())[-1]
+    failed = result.failed_files()
+    if not failed and not asked:
+        return []
+    chosen = [
+        comparison
+        for comparison in comparisons
+        if not comparison.path.is_reference and (comparison.path.file in failed or not failed)
+    ]
+    return [found for comparison in chosen if (found := explain(bundle, comparison)) is not None]
+
+
+def _notes(held_out: HeldOutImages | None) -> list[str]:
+    if held_out is None:
+        return []
+    return [*held_out.notes, *(f"skipped: {error}" for error in held_out.skipped)]

@@ -1,11 +1,13 @@
 """Writing a bundle: whole, or not at all."""
 
+import ctypes
+import errno
 import json
 import os
 import re
 import shutil
 import tempfile
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Dict, Iterator, Mapping, Sequence
 
 from legoclf.bundle import (
     FORMAT_VERSION,
@@ -37,17 +39,11 @@ class BundleWriter:
         self.directory = ""
 
     def __enter__(self) -> "BundleWriter":
-        parent, name = os.path.split(self.path)
         try:
-            os.makedirs(parent, exist_ok=True)
-            prefix = ".{}.{}.".format(name, os.getpid())
-            self.directory = tempfile.mkdtemp(prefix=prefix, suffix=".tmp", dir=parent)
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            self.directory = make_sibling(self.path)
         except OSError as error:
             raise LegoclfError("{}: cannot be written: {}".format(self.path, error.strerror)) from error
-        # mkdtemp makes it private; a bundle is as readable as any other output of the user's.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(self.directory, 0o777 & ~umask)
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -75,14 +71,13 @@ class BundleWriter:
             "metrics": dict(metrics),
             "provenance": dict(provenance),
             "files": {
-                name: _file_record(os.path.join(self.directory, *name.split("/")))._asdict()
-                for name in _files_below(self.directory)
+                name: file_record(os.path.join(self.directory, *name.split("/")))._asdict()
+                for name in files_below(self.directory)
             },
         }
-        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         with open(self.file(MODEL_FILE), "wb") as stream:
-            stream.write(text.encode("utf-8"))
-        _replace_directory(self.directory, self.path)
+            stream.write(model_json(record))
+        replace_directory(self.directory, self.path)
         remove_leftovers(self.path)
         return Bundle.open(self.path)
 
@@ -101,10 +96,11 @@ def check_replaceable(path: str) -> None:
         raise UsageError(
             "{}: exists and is not a bundle; move it away or choose another --bundle".format(path)
         )
+    remove_leftovers(os.path.join(path, MODEL_FILE))
     listed = set(read_model_json(path).get("files") or ())
     foreign = [
         name
-        for name in _files_below(path)
+        for name in files_below(path)
         if name != MODEL_FILE and name not in listed and name.split("/")[0] not in OPEN_FOLDERS
     ]
     if foreign:
@@ -127,7 +123,29 @@ def write_labels(path: str, labels: Sequence[str]) -> None:
         stream.write("".join(label + "\n" for label in labels).encode("utf-8"))
 
 
-def _files_below(directory: str) -> Iterator[str]:
+def model_json(record: Dict[str, Any]) -> bytes:
+    """The bytes of a model.json: equal records in equal order give equal bytes."""
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8")
+
+
+def make_sibling(path: str) -> str:
+    """A new directory beside ``path`` to build it in; its name tells whose it is, should that be killed.
+
+    Raises:
+        OSError: nothing can be put beside ``path``.
+    """
+    parent, name = os.path.split(path)
+    prefix = ".{}.{}.".format(name, os.getpid())
+    directory = tempfile.mkdtemp(prefix=prefix, suffix=".tmp", dir=parent)
+    # mkdtemp makes it private; a bundle is as readable as any other output of the user's.
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(directory, 0o777 & ~umask)
+    return directory
+
+
+def files_below(directory: str) -> Iterator[str]:
     """Relative names (``/`` between folders) of all files below a directory, sorted."""
     names = []
     for folder, _, files in os.walk(directory):
@@ -136,7 +154,8 @@ def _files_below(directory: str) -> Iterator[str]:
     return iter(sorted(names))
 
 
-def _file_record(path: str) -> FileRecord:
+def file_record(path: str) -> FileRecord:
+    """What model.json says of a file."""
     return FileRecord(sha256_file(path), os.path.getsize(path))
 
 
@@ -167,10 +186,17 @@ def process_runs(process_id: int) -> bool:
     return True
 
 
-def _replace_directory(source: str, target: str) -> None:
-    """Move ``source`` to ``target``; what stood there is put back if that fails, else removed."""
+def replace_directory(source: str, target: str) -> None:
+    """Move ``source`` to ``target``; what stood there is put back if that fails, else removed.
+
+    On Linux the two change places in one step, so that ``target`` is whole at every moment. Where the
+    system or the file system cannot do that, two renames follow one another.
+    """
     if not os.path.lexists(target):
         os.rename(source, target)
+        return
+    if _exchange(source, target):
+        shutil.rmtree(source, ignore_errors=True)
         return
     aside = source + ".old"
     os.rename(target, aside)
@@ -180,3 +206,20 @@ def _replace_directory(source: str, target: str) -> None:
         os.rename(aside, target)
         raise
     shutil.rmtree(aside)
+
+
+def _exchange(first: str, second: str) -> bool:
+    """Let two directories change places in one step; False where that is not to be had.
+
+    renameat2(2), Linux 3.15; AT_FDCWD is -100 and RENAME_EXCHANGE 2 in <fcntl.h> and <linux/fs.h>.
+    """
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):  # glibc before 2.28; no such call; Windows
+        return False
+    if renameat2(-100, os.fsencode(first), -100, os.fsencode(second), 2) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS):
+        return False
+    raise OSError(number, os.strerror(number), second)

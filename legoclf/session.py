@@ -36,6 +36,8 @@ class OnnxRuntimeSession:
         except Exception as error:  # ONNX Runtime's own errors share no base class
             raise LegoclfError("{}: ONNX Runtime does not load it: {}".format(path, error)) from error
         self._input = self._session.get_inputs()[0].name
+        size = self._session.get_inputs()[0].shape[0]
+        self._fixed_batch: Optional[int] = size if isinstance(size, int) else None
         self.outputs: List[str] = [output.name for output in self._session.get_outputs()]
 
     def __enter__(self) -> "OnnxRuntimeSession":
@@ -45,14 +47,20 @@ class OnnxRuntimeSession:
         del self._session
 
     def run(self, batch: np.ndarray, outputs: Optional[Sequence[str]] = None) -> Dict[str, np.ndarray]:
-        """Run one batch.
+        """Run one batch; a graph of a fixed batch size runs as often as that takes.
 
         Args:
-            batch: float32 [N, 3, H, W].
+            batch: float32 [N, 3, H, W]; N a multiple of the graph's, where that is fixed.
             outputs: names of the graph outputs wanted; None for all.
 
         Returns:
             each output's name and array, float32 [N, ...].
         """
         names = list(outputs or self.outputs)
-        return dict(zip(names, self._session.run(names, {self._input: batch})))
+        step = self._fixed_batch or max(1, len(batch))
+        parts = [
+            self._session.run(names, {self._input: batch[start : start + step]})
+            for start in range(0, max(1, len(batch)), step)
+        ]
+        arrays = parts[0] if len(parts) == 1 else [np.concatenate(each) for each in zip(*parts)]
+        return dict(zip(names, arrays))

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Go through the stages and print what each gave."""
     from legoclf.classify import classify, count_right, find_sources
-    from legoclf.convert.verify import golden_checks, golden_tensors, graph_checks
+    from legoclf.convert.verify import verify
     from legoclf.data.render import render_dataset
 
     out: Path = args.out
@@ -56,10 +56,7 @@ def run(args: argparse.Namespace) -> int:
     trained = stages.run("retrain and convert", lambda: _train(out, args.command_line))
     stages.told(_accuracy_text(trained))
     bundle = trained.bundle
-    checks = stages.run(
-        "verify", lambda: [*golden_checks(bundle), *graph_checks(bundle, golden_tensors(bundle))]
-    )
-    if not all(check.passed for check in checks):
+    if not stages.run("verify", lambda: verify(bundle)).passed:
         raise LegoclfError(f"{bundle.path}: its graphs differ; `legoclf verify {bundle.path}` tells where")
     stages.told("frozen graph, SavedModel and ONNX agree")
     answers = stages.run(

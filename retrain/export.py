@@ -1,10 +1,8 @@
 """From a trained head to a bundle, and to the other places retrain.py writes to."""
 
-import datetime
 import importlib.metadata
 import json
 import logging
-import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +12,12 @@ import numpy as np
 
 from legoclf import __version__
 from legoclf.bundle import FROZEN_GRAPH, GOLDEN_FILE, ONNX_MODEL, REPORT, SAVED_MODEL, Bundle
+from legoclf.bundle_update import timestamp
 from legoclf.bundle_writer import BundleWriter, check_replaceable
 from legoclf.contract import InputContract
 from legoclf.convert.frozen import attach_head, read_frozen
 from legoclf.convert.frozen import serialize as serialize_graph
+from legoclf.convert.golden import golden_images, write_golden
 from legoclf.convert.onnx_graph import attach_onnx_head
 from legoclf.convert.onnx_graph import serialize as serialize_onnx
 from legoclf.convert.saved_model import write_saved_model
@@ -28,7 +28,6 @@ from legoclf.retrain.checkpoint import write_checkpoint
 from legoclf.retrain.cross_validate import Pooled, paired_difference
 from legoclf.retrain.evaluate import Report
 from legoclf.retrain.feature_vector import FeatureVector
-from legoclf.retrain.golden import golden_images, write_golden
 from legoclf.retrain.heads import Head
 from legoclf.retrain.outputs import not_writable, write_copies
 from legoclf.retrain.report import write_report
@@ -160,7 +159,7 @@ def _cross_validation_metrics(pooled: Sequence[Pooled]) -> dict[str, Any]:
 
 def _provenance(settings: Settings, dataset: DataSet, vector: FeatureVector, head: Head) -> dict[str, Any]:
     return {
-        "created": _now(),
+        "created": timestamp(),
         "legoclf": __version__,
         "command": list(settings.command),
         "seed": settings.seed,
@@ -211,15 +210,6 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _now() -> str:
-    """The time in UTC to the second; SOURCE_DATE_EPOCH sets it, as for any reproducible build."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    moment = datetime.datetime.now(datetime.UTC)
-    if epoch:
-        moment = datetime.datetime.fromtimestamp(int(epoch), datetime.UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _rounded(value: object) -> object:

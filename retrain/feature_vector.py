@@ -20,14 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from legoclf.bundle import sha256_file
 from legoclf.convert import frozen, onnx_graph
+from legoclf.convert.foreign_keras import import_keras
+from legoclf.convert.foreign_saved_model import content_sha256
 from legoclf.errors import LegoclfError, UsageError
 from legoclf.retrain import hub
-from legoclf.retrain.keras_applications import (
-    application_name,
-    default_size,
-    import_keras,
-    load_application,
-)
+from legoclf.retrain.keras_applications import application_name, default_size, load_application
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
@@ -177,7 +174,7 @@ def _application(name: str, input_size: int | None) -> _Module:
 def _saved_model(folder: Path, handle: str, source: str, input_size: int | None) -> _Module:
     name = hub.short_name(handle)
     told = hub.size_from_name(name)
-    content = {"saved_model": hub.content_sha256(folder), "input_size": input_size, "told": told}
+    content = {"saved_model": content_sha256(folder), "input_size": input_size, "told": told}
 
     def freeze() -> GraphDef:
         function, fixed = hub.load_function(folder)

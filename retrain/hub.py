@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from legoclf.bundle import sha256_file
 from legoclf.convert.frozen import import_tensorflow
 from legoclf.errors import LegoclfError, UsageError
 
@@ -99,17 +98,6 @@ def fetch(handle: str, cache_dir: Path) -> Path:
     if not (kept / "saved_model.pb").is_file():
         raise LegoclfError(f"--tfhub_module {handle}: what came ({kept}) has no saved_model.pb; delete it")
     return kept
-
-
-def content_sha256(folder: Path) -> str:
-    """One hash over a SavedModel: the relative path and the bytes of every file that makes it what it is."""
-    whole = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        # fingerprint.pb differs at each save of the same model.
-        if path.name != "fingerprint.pb":
-            digest = sha256_file(str(path))
-            whole.update(f"{path.relative_to(folder).as_posix()}\0{digest}\n".encode())
-    return whole.hexdigest()
 
 
 def load_function(folder: Path) -> tuple[Callable[[Any], Any], tuple[int | None, int | None]]:

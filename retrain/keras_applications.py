@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from legoclf.convert.frozen import import_tensorflow
-from legoclf.errors import LegoclfError, missing_package
+from legoclf.convert.foreign_keras import import_keras
+from legoclf.errors import LegoclfError
 
 SOCKET_TIMEOUT_S = 20.0
 
@@ -75,22 +75,6 @@ def load_application(name: str, size: int) -> tuple[Callable[[Any], Any], str]:
     return lambda image: network(
         scale(image * 255.0, data_format="channels_last"), training=False
     ), digest.hexdigest()
-
-
-def import_keras() -> Any:
-    """The keras module on TensorFlow, imported quietly.
-
-    Raises:
-        LegoclfError: it is not installed, or set to another backend.
-    """
-    import_tensorflow()
-    try:
-        import keras
-    except ImportError as error:
-        raise missing_package("keras", "train") from error
-    if keras.config.backend() != "tensorflow":
-        raise LegoclfError(f"Keras is set to {keras.config.backend()}: unset KERAS_BACKEND")
-    return keras
 
 
 @contextmanager

@@ -7,13 +7,18 @@ import sys
 import pytest
 
 import legoclf
+import legoclf.convert.engine
+import legoclf.jetson
 
-CORE = os.path.dirname(legoclf.__file__)
-FILES = [
-    name for name in os.listdir(CORE) if name.endswith(".py") and name not in ("__init__.py", "__main__.py")
-]
-MODULES = sorted("legoclf." + name[:-3] for name in FILES)
-MODULES.append("legoclf.jetson")
+
+def modules_of(package):
+    """The names of a package and of the modules right in it."""
+    folder = os.path.dirname(package.__file__)
+    files = [name for name in os.listdir(folder) if name.endswith(".py") and not name.startswith("__")]
+    return [package.__name__, *sorted("{}.{}".format(package.__name__, name[:-3]) for name in files)]
+
+
+MODULES = modules_of(legoclf) + modules_of(legoclf.jetson) + modules_of(legoclf.convert.engine)
 
 #: Imports one module while all that the extras bring is refused.
 PROGRAM = """
@@ -31,7 +36,8 @@ import {module}
 
 REFUSED = [
     "PIL", "cv2", "embreex", "google", "h5py", "keras", "onnx", "onnxruntime", "onnxslim", "pycuda", "scipy",
-    "simplejpeg", "tensorflow", "tensorflow_hub", "tensorrt", "tf2onnx", "tf_keras", "tqdm", "trimesh",
+    "simplejpeg", "tensorflow", "tensorflow_hub", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings",
+    "tf2onnx", "tf_keras", "tqdm", "trimesh",
 ]  # fmt: skip
 
 
