@@ -30,14 +30,14 @@ demo: $(INSTALLED)
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/vermin --target=3.6- --violations --eval-annotations --no-tips legoclf jetson
+	$(BIN)/vermin --target=3.6- --violations --eval-annotations --no-tips legoclf jetson convert/engine
 	rm -rf build
 	$(BIN)/python -m pip install --quiet --no-deps --target build/lint .
 	cd build/lint && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p legoclf
 	cd build/lint && ../../$(BIN)/lint-imports --config ../../pyproject.toml
 	rm -rf build
 
-# The part that runs on a Jetson, on a real Python 3.6 where one is found.
+# The part that runs on a Jetson, on a real Python 3.6 where one is found: with JetPack's NumPy, and the newest.
 zone: $(INSTALLED)
 	$(BIN)/python tests/zone.py
 
@@ -48,4 +48,4 @@ slow: $(INSTALLED)
 	$(BIN)/pytest -m slow
 
 clean:
-	rm -rf .venv .venv36 build demo
+	rm -rf .venv .venv36 .venv36new build demo

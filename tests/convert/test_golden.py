@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from legoclf.contract import unit_range_contract
+from legoclf.convert.golden import MAX_SIDE, golden_images, pattern_image
 from legoclf.preprocess import preprocess
-from legoclf.retrain.golden import MAX_SIDE, golden_images, pattern_image
 
 CONTRACT = unit_range_contract(64, 64)
 

@@ -14,7 +14,7 @@ from legoclf.retrain.keras_applications import application_name, default_size
 # Keras reads $KERAS_HOME when it is imported, so each test has a process of its own.
 _SAVE_WEIGHTS = """
 import sys
-from legoclf.retrain.keras_applications import import_keras
+from legoclf.convert.foreign_keras import import_keras
 keras = import_keras()
 keras.utils.set_random_seed(int(sys.argv[2]))
 make = keras.applications.MobileNet
