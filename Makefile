@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo check zone test slow clean
+.PHONY: help install demo check zone test slow gpu-test clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -3
@@ -42,10 +42,14 @@ zone: $(INSTALLED)
 	$(BIN)/python tests/zone.py
 
 test: check zone
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not gpu"
 
 slow: $(INSTALLED)
 	$(BIN)/pytest -m slow
+
+# On a machine with an NVIDIA GPU: engines for real, where a TensorRT that knows the GPU is installed.
+gpu-test: $(INSTALLED)
+	$(BIN)/pytest -m gpu -rs
 
 clean:
 	rm -rf .venv .venv36 .venv36new build demo
