@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 from collections.abc import Iterator, Sequence
 from math import isfinite
@@ -14,6 +13,7 @@ from legoclf.bundle import Bundle, sha256_file
 from legoclf.bundle_update import timestamp
 from legoclf.convert.explain import Explanation
 from legoclf.convert.fp16_weights import FP16_LARGEST
+from legoclf.convert.packages import installed_versions
 from legoclf.convert.verify import Verification
 from legoclf.convert.verify_compare import Comparison
 
@@ -60,7 +60,7 @@ def stored_record(bundle: Bundle, result: Verification) -> dict[str, Any]:
         "date": timestamp(),
         "legoclf": __version__,
         "python": platform.python_version(),
-        "packages": _versions(),
+        "packages": installed_versions(_RECORDED_PACKAGES),
         **_record(bundle, result),
     }
 
@@ -189,13 +189,3 @@ def _figure(value: float | None) -> str:
 def _number(value: float | None) -> float | None:
     """A number as JSON can hold it, at six digits; None where it is not finite."""
     return None if value is None or not isfinite(value) else float(f"{value:.6g}")
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _RECORDED_PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -1,6 +1,5 @@
 """From a trained head to a bundle, and to the other places retrain.py writes to."""
 
-import importlib.metadata
 import json
 import logging
 import platform
@@ -20,6 +19,7 @@ from legoclf.convert.frozen import serialize as serialize_graph
 from legoclf.convert.golden import golden_images, write_golden
 from legoclf.convert.onnx_graph import attach_onnx_head
 from legoclf.convert.onnx_graph import serialize as serialize_onnx
+from legoclf.convert.packages import installed_versions
 from legoclf.convert.saved_model import write_saved_model
 from legoclf.data.folder import DataSet
 from legoclf.errors import LegoclfError, UsageError
@@ -182,7 +182,7 @@ def _provenance(settings: Settings, dataset: DataSet, vector: FeatureVector, hea
         "head": {name: _rounded(value) for name, value in head.how.items()},
         "final_tensor_name": settings.final_tensor_name,
         "python": platform.python_version(),
-        "packages": _versions(),
+        "packages": installed_versions(_RECORDED_PACKAGES),
     }
 
 
@@ -200,16 +200,6 @@ def _facts(
         "seed": settings.seed,
         "command": " ".join(settings.command),
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _RECORDED_PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _rounded(value: object) -> object:
