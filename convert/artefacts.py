@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PLAN_IMAGES = 48
 
 #: Images that INT8 is calibrated on.
-CALIBRATION_IMAGES = 192
+CALIBRATION_IMAGES = 64
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ def fp16_artefact(model: ModelProto, tensors: Sequence[np.ndarray]) -> Artefact:
         record = {
             "kept_fp32": plan.reasons,
             "largest_activation": {"node": hottest.node, "value": _rounded(hottest.largest)},
+            "notes": list(plan.notes),
             "images": len(tensors),
             "same_top1": _rounded(plan.agreement.same_top1),
             "probability_difference": _rounded(plan.agreement.probability_difference),
@@ -77,7 +78,6 @@ def fp16_artefact(model: ModelProto, tensors: Sequence[np.ndarray]) -> Artefact:
             f"largest activation {hottest.largest:.4g} in {hottest.node}: {hottest.share_of_65504:.1%} of "
             "FP16's 65504",
             *(f"{node} stays FP32: {reason}" for node, reason in plan.reasons.items()),
-            *plan.notes,
         ]
         if not plan.within_bounds:
             lines.append("FP16 stays beyond its bounds; build the engine in FP32, or verify and decide")

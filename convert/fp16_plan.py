@@ -62,9 +62,9 @@ def plan_fp16(
     """Decide by measurement which nodes of a classifier stay FP32.
 
     First those whose weights do not fit, and those that give or read a tensor that overflows or comes too
-    near. Then, while emulated FP16 is beyond a bound, the node that rounding hurts most, with what it reads
-    back to the convolution before it, if that helps. The cost grows with the number of tensors; 32 to 64 are
-    enough, and they need no label.
+    near. Then, while emulated FP16 is beyond a bound, the layers that make the logits drift most, where FP32
+    helps (:func:`legoclf.convert.drift.keep_most_hurt`). The cost grows with the number of tensors; 32 to 64
+    are enough, and they need no label.
 
     Args:
         model: an FP32 classifier with the outputs logits and probabilities, its tensors typed; N free or 1.

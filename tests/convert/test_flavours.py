@@ -103,6 +103,21 @@ def test_a_shape_that_two_reshapes_share_is_changed_for_those_of_the_batch_only(
     )
 
 
+def test_a_reshape_that_cuts_images_up_is_named() -> None:
+    # [-1, 1] of [batch, C, 1, 1] makes C rows of each image.
+    model = with_operator("Reshape")
+    reshape = next(node for node in model.graph.node if node.op_type == "Reshape")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([-1, 1]), "cut"))
+    place = list(model.graph.node).index(reshape)
+    cut = onnx.helper.make_node("Reshape", [reshape.input[0], "cut"], ["rows"], name="rows")
+    nodes = [*model.graph.node[:place], cut]
+    del model.graph.node[:], model.graph.output[:], model.graph.value_info[:]
+    model.graph.node.extend(nodes)
+    model.graph.output.append(onnx.helper.make_tensor_value_info("rows", 1, [None, 1]))
+    with pytest.raises(LegoclfError, match=r"node rows \(Reshape\) fixes the batch size"):
+        flavours.with_batch(model, None)
+
+
 def test_a_node_that_fixes_the_batch_is_named() -> None:
     model = random_graphs.random_classifier(0, batch=2)
     pool = next(node for node in model.graph.node if node.op_type == "GlobalAveragePool")

@@ -171,6 +171,15 @@ def test_single_weights_that_become_zero_are_told(model: Any) -> None:
     assert loss.error < WEIGHT_ERROR
 
 
+def test_weights_that_are_zero_lose_nothing(model: Any) -> None:
+    pruned = onnx.ModelProto()
+    pruned.CopyFrom(model)
+    values = onnx.numpy_helper.to_array(weights(pruned, "Conv_2.weight")).copy()
+    values[np.abs(values) < 1e-3] = 0
+    set_weights(pruned, "Conv_2.weight", values)
+    assert "Conv_2.weight" not in {loss.weights for loss in fp16.weight_losses(pruned)}
+
+
 def test_an_unbounded_clip_stays_finite(model: Any) -> None:
     relu = onnx.ModelProto()
     relu.CopyFrom(model)

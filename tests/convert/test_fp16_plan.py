@@ -124,19 +124,38 @@ def test_a_network_without_trouble_is_all_fp16(seed: int) -> None:
 def test_the_search_ends_where_nothing_helps() -> None:
     model = random_graphs.random_classifier(0)
     measured: list[Any] = []
-    plan = fp16_plan.plan_fp16(model, random_graphs.tensors(4), drift_bound=0.0, trials=2)
-    assert not plan.within_bounds
-    tried = drift.keep_most_hurt(
-        model,
-        random_graphs.tensors(4),
-        {},
-        lambda keep: measured.append(set(keep)) or drift.Agreement(1.0, 0.0, 1.0),
-        lambda agreement: False,
-        trials=2,
+
+    def measure(keep: Any) -> drift.Agreement:
+        measured.append(set(keep))
+        return drift.Agreement(1.0, 0.0, logit_drift=1.0)
+
+    found = drift.keep_most_hurt(
+        model, random_graphs.tensors(4), {}, measure, lambda agreement: False, trials=2
     )
     # All in FP16; then two candidates, each alone and with what it reads.
     assert len(measured) == 5
-    assert tried[0] == {}
+    assert found[0] == {}
+
+
+def test_a_bound_that_cannot_be_met_is_told() -> None:
+    model = random_graphs.random_classifier(0)
+    plan = fp16_plan.plan_fp16(model, random_graphs.tensors(4), drift_bound=0.0, trials=1)
+    assert not plan.within_bounds
+
+
+def test_the_search_ends_where_it_is_near_enough() -> None:
+    model = random_graphs.random_classifier(0)
+    measured: list[Any] = []
+
+    def measure(keep: Any) -> drift.Agreement:
+        measured.append(set(keep))
+        return drift.Agreement(1.0, 0.0, logit_drift=0.1 if keep else 1.0)
+
+    found = drift.keep_most_hurt(
+        model, random_graphs.tensors(4), {}, measure, lambda agreement: agreement.logit_drift < 0.5
+    )
+    assert len(measured) == 2
+    assert set(found[0]) == measured[1]
 
 
 def test_the_plan_serves_the_converter(model: Any, tensors: list[np.ndarray]) -> None:
