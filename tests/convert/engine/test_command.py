@@ -495,7 +495,13 @@ sys.exit(cli.main(["build-engine", sys.argv[2], "--fp16", "--timing_cache", "", 
 def test_ctrl_c_ends_the_build_and_leaves_nothing(bundle, install, tmp_path):
     install(FLAGGED, build_seconds=60)
     call = [sys.executable, "-c", INTERRUPTED, str(tmp_path / "site"), bundle]
-    process = subprocess.Popen(call, stderr=subprocess.PIPE, cwd=str(tmp_path))
+    process = subprocess.Popen(
+        call,
+        stderr=subprocess.PIPE,
+        cwd=str(tmp_path),
+        # A shell starts what runs in its background with SIGINT ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     process.stderr.readline()  # the builder's first word: it is at work
     assert len(files(bundle)) == 1
     process.send_signal(signal.SIGINT)

@@ -135,7 +135,11 @@ def sleeper(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"")
     arguments = [str(tmp_path), str(tmp_path / "model.onnx"), str(tmp_path / "plan")]
     parent = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, *arguments], stderr=subprocess.PIPE, cwd=str(tmp_path)
+        [sys.executable, "-c", INTERRUPTED, *arguments],
+        stderr=subprocess.PIPE,
+        cwd=str(tmp_path),
+        # A shell starts what runs in its background with SIGINT ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for(lambda: pid.exists() and pid.read_text())
     yield parent, int(pid.read_text())
