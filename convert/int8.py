@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -195,8 +196,20 @@ def _quantised(model: ModelProto, ranges: Any, keep_fp32: Collection[str]) -> Mo
         op_types_to_quantize=["Conv"],
         extra_options=dict(_OPTIONS),
     )
-    quantizer.quantize_model()
+    with _silenced():
+        quantizer.quantize_model()
     return _finished(quantizer.model.model, model)
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """ONNX Runtime logs, to everybody's root logger, each scale it adjusts in a channel that is all but 0."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _finished(quantised: ModelProto, model: ModelProto) -> ModelProto:
