@@ -7,10 +7,10 @@ import logging
 import numpy as np
 
 from legoclf.bundle import Bundle
-from legoclf.convert.verify import read_golden
 from legoclf.data.dataset import DataSet, ImageItem
 from legoclf.data.folder import scan_folder
 from legoclf.errors import ImageError, LegoclfError
+from legoclf.golden import read_golden
 from legoclf.image import read_image
 from legoclf.preprocess import fastest_fit, preprocess
 from legoclf.split import TRAIN

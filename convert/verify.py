@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,21 +13,8 @@ from legoclf.convert.verify_gates import GOLDEN, HELD_OUT, Check, Limits, compar
 from legoclf.convert.verify_images import HeldOutImages
 from legoclf.convert.verify_paths import FP16, OnnxGraph, bundle_paths
 from legoclf.errors import BundleError, LegoclfError
+from legoclf.golden import Golden, read_golden
 from legoclf.preprocess import fastest_fit, fit_reference, preprocess
-
-_BOUNDS = ("levels_max", "levels_mean", "logits_fp32", "probabilities_fp16")
-
-
-class Golden(NamedTuple):
-    """golden.npz, as docs/bundle.md describes it.
-
-    images: uint8 [H, W, 3] each. tensors: float32 [N, 3, H, W]. logits: float32 [N, C].
-    """
-
-    images: list[np.ndarray]
-    tensors: np.ndarray
-    logits: np.ndarray
-    bounds: dict[str, float]
 
 
 @dataclass
@@ -76,7 +61,7 @@ def verify(
         golden = read_golden(bundle)
         result.checks += _golden_checks(bundle, golden)
         sets[GOLDEN] = Examples([(tensor, None) for tensor in golden.tensors], len(golden.tensors))
-        golden_bounds[FP16] = golden.bounds["probabilities_fp16"]
+        golden_bounds[FP16] = golden.bound_probabilities_fp16
     elif held_out is None:
         raise BundleError(f"{bundle.path}: holds no {GOLDEN_FILE} to run the graphs on; give --image_dir")
     if held_out is not None:
@@ -87,38 +72,6 @@ def verify(
             raise LegoclfError(f"none of the {sets[name].total} {name} images can be read")
         result.checks += comparison_checks(comparisons, name, limits, golden_bounds if name == GOLDEN else {})
     return result
-
-
-def read_golden(bundle: Bundle) -> Golden:
-    """Read golden.npz and check that it fits the bundle.
-
-    Raises:
-        BundleError: it is no such file, an array is missing or has another shape.
-    """
-    path = bundle.file(GOLDEN_FILE)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        images = [arrays[f"image_{index}"] for index in range(len(arrays["tensors"]))]
-        bounds = {name: float(arrays[f"bound_{name}"]) for name in _BOUNDS}
-        golden = Golden(images, arrays["tensors"], arrays["logits"], bounds)
-    except KeyError as error:
-        raise BundleError(
-            f"{path}: has no array {error}; make the bundle again with `legoclf retrain`"
-        ) from error
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise BundleError(f"{path}: cannot be read: {error}; copy the bundle again or retrain") from error
-    expected = {
-        "tensors": (len(images), 3, bundle.contract.height, bundle.contract.width),
-        "logits": (len(images), len(bundle.labels)),
-    }
-    for name, shape in expected.items():
-        if arrays[name].shape != shape or not images:
-            raise BundleError(
-                f"{path}: {name}: got {list(arrays[name].shape)}, expected {list(shape)} "
-                "by the labels and the contract; make the bundle again with `legoclf retrain`"
-            )
-    return golden
 
 
 def _golden_checks(bundle: Bundle, golden: Golden) -> list[Check]:
@@ -136,7 +89,7 @@ def _golden_checks(bundle: Bundle, golden: Golden) -> list[Check]:
         # The division by the scale leaves a rounding error of float32, far below a level.
         worst, mean = round(float(difference.max()), 4), round(float(difference.mean()), 4)
         bounds = (
-            (0.0, 0.0) if name == "reference" else (golden.bounds["levels_max"], golden.bounds["levels_mean"])
+            (0.0, 0.0) if name == "reference" else (golden.bound_levels_max, golden.bound_levels_mean)
         )
         unit = "levels of 255"
         checks.append(Check(f"preprocessing, {name}: worst", worst, bounds[0], unit, mends[name]))
@@ -148,7 +101,7 @@ def _golden_checks(bundle: Bundle, golden: Golden) -> list[Check]:
     mend = (
         f"{ONNX_MODEL} and {GOLDEN_FILE} are not of one training: retrain, or take both from the same bundle"
     )
-    return [*checks, Check("golden logits, ONNX", worst, golden.bounds["logits_fp32"], "", mend, ONNX_MODEL)]
+    return [*checks, Check("golden logits, ONNX", worst, golden.bound_logits_fp32, "", mend, ONNX_MODEL)]
 
 
 def _refused(refusals: list[str]) -> Check:

@@ -9,12 +9,13 @@ from functools import partial
 import numpy as np
 
 from legoclf.bundle import Bundle
-from legoclf.convert.engine.golden import TF32_FROM, run_all
+from legoclf.convert.engine.golden import run_all
 from legoclf.convert.onnx_graph import LOGITS_NAME, PROBABILITIES_NAME
 from legoclf.convert.verify_paths import FP16, FP32, Answer, GraphPath, NotHereError, Runner
 from legoclf.errors import LegoclfError
 from legoclf.jetson.engine_identity import EngineIdentity, Machine, differences, this_machine
 from legoclf.jetson.engine_store import EngineRefused, StoredEngine, list_engines, read_plan
+from legoclf.jetson.golden_check import TF32_FROM
 
 
 def engine_paths(bundle: Bundle) -> tuple[list[GraphPath], list[str]]:

@@ -113,11 +113,11 @@ def build(args: argparse.Namespace) -> "Outcome":
         UsageError: flags that contradict each other or have values outside their range.
         LegoclfError: there is no TensorRT or CUDA here, or the only precision asked for cannot be had.
     """
-    from legoclf.convert.engine.golden import read_golden
     from legoclf.convert.engine.memory import memory_warning
     from legoclf.convert.engine.precision import fastest
     from legoclf.convert.engine.report import Outcome
     from legoclf.convert.engine.trials import Plan, try_precisions
+    from legoclf.golden import read_golden
     from legoclf.jetson.device import read_device
     from legoclf.jetson.engine_identity import Machine, tensorrt_version, this_machine
     from legoclf.jetson.engine_store import mark_chosen

@@ -1,28 +1,11 @@
 """Whether an engine answers as the bundle's ONNX graph does, by golden.npz: NumPy alone, on the device."""
 
-import zipfile
 from typing import Any, Dict, List, NamedTuple, Optional
 
 import numpy as np
 
-from legoclf.bundle import GOLDEN_FILE, Bundle
-from legoclf.errors import BundleError
-
-#: From this compute capability on, TensorRT's FP32 multiplies in TF32, whose mantissa is FP16's.
-TF32_FROM = (8, 0)
-
-
-class Golden(NamedTuple):
-    """What golden.npz has for the network (docs/bundle.md section 4).
-
-    tensors: float32 [N, 3, H, W]. logits, probabilities: float32 [N, C].
-    """
-
-    tensors: np.ndarray
-    logits: np.ndarray
-    probabilities: np.ndarray
-    bound_logits_fp32: float
-    bound_probabilities_fp16: float
+from legoclf.golden import Golden
+from legoclf.jetson.golden_check import TF32_FROM
 
 
 class Verification(NamedTuple):
@@ -51,25 +34,6 @@ class Verification(NamedTuple):
             "more than can be told" if measured is None else "{:.2g}".format(measured),
             self.bound,
         )
-
-
-def read_golden(bundle: Bundle) -> Golden:
-    """The bundle's golden tensors and answers.
-
-    Raises:
-        BundleError: the bundle has no golden.npz, or one that lacks an array.
-    """
-    path = bundle.file(GOLDEN_FILE)
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in Golden._fields}
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-        raise BundleError(
-            "{}: cannot be used: {}; retrain, or copy the bundle again".format(path, error)
-        ) from error
-    for name in ("bound_logits_fp32", "bound_probabilities_fp16"):
-        found[name] = float(found[name])
-    return Golden(**found)
 
 
 def verify_engine(

@@ -5,10 +5,11 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from legoclf.bundle import FP16_MODEL, INT8_MODEL, ONNX_MODEL, Bundle
 from legoclf.convert.engine.build import BuildConfig, needs_typed_fp16
-from legoclf.convert.engine.golden import Golden, Verification, repeated, verify_engine
+from legoclf.convert.engine.golden import Verification, repeated, verify_engine
 from legoclf.convert.engine.precision import Timing, Trial, measure
 from legoclf.convert.engine.worker import build_in_child
 from legoclf.errors import LegoclfError
+from legoclf.golden import Golden
 from legoclf.jetson.engine_identity import EngineIdentity, Machine
 from legoclf.jetson.engine_store import (
     EngineMissing,

@@ -262,7 +262,7 @@ def test_labels_one_short_are_told_with_both_numbers(bundle: Bundle) -> None:
     record["files"]["labels.txt"] = file_record(str(folder / "labels.txt"))._asdict()
     (folder / "model.json").write_text(json.dumps(record), encoding="utf-8")
     del record
-    with pytest.raises(BundleError, match=r"golden.npz: logits: got \[4, 3\], expected \[4, 2\]"):
+    with pytest.raises(BundleError, match=r"golden.npz: .*logits: got \[4, 3\], expected \[4, 2\]"):
         verify(Bundle.open(bundle.path))
 
 
@@ -325,18 +325,18 @@ def test_golden_logits_that_were_altered_fail_the_onnx_graph(bundle: Bundle) -> 
         (lambda arrays: arrays.pop("image_2"), "has no array 'image_2"),
         (lambda arrays: arrays.pop("bound_levels_max"), "has no array 'bound_levels_max"),
         (lambda arrays: arrays.update(tensors=arrays["tensors"][:, :, 1:]), r"tensors: got \[4, 3, 31, 32\]"),
-        (lambda arrays: arrays.update(logits=np.array([None])), "cannot be read: Object arrays"),
+        (lambda arrays: arrays.update(logits=np.array([None])), "Object arrays"),
     ],
 )
 def test_a_golden_file_that_does_not_fit_is_one_line(
     bundle: Bundle, change: Callable[[dict[str, Any]], None], message: str
 ) -> None:
-    with pytest.raises(BundleError, match=f"golden.npz: {message}"):
+    with pytest.raises(BundleError, match=f"golden.npz: cannot be used: {message}"):
         verify(altered(bundle, change))
 
 
 def test_a_golden_file_that_is_none_is_one_line(bundle: Bundle) -> None:
-    with pytest.raises(BundleError, match=r"golden.npz: cannot be read: "):
+    with pytest.raises(BundleError, match=r"golden.npz: cannot be used: "):
         verify(with_file(bundle, "golden.npz", b"PK\x03\x04 no more"))
 
 

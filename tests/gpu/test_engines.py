@@ -10,9 +10,9 @@ import small_bundle
 
 from legoclf.bundle import Bundle
 from legoclf.cli import main
-from legoclf.convert.engine.golden import read_golden
 from legoclf.convert.engine.trials import open_session
 from legoclf.errors import LegoclfError
+from legoclf.golden import read_golden
 from legoclf.jetson.cuda import open_cuda
 from legoclf.jetson.engine_identity import this_machine
 from legoclf.jetson.engine_store import choose_engine

@@ -23,7 +23,8 @@ from legoclf.bundle_writer import BundleWriter
 from legoclf.contract import unit_range_contract
 from legoclf.convert.engine import precision, trials
 from legoclf.convert.engine.command import timing_cache_path
-from legoclf.convert.engine.golden import read_golden, run_all
+from legoclf.convert.engine.golden import run_all
+from legoclf.golden import read_golden
 from legoclf.jetson.cuda import open_cuda
 from legoclf.jetson.device import read_device
 from legoclf.jetson.engine_identity import this_machine
@@ -60,9 +61,12 @@ def write_bundle(path, without=(), batch=1, **graphs):
                     stream.write(content)
         np.savez_compressed(
             writer.file("golden.npz"),
+            **{"image_{}".format(index): np.zeros((16, 16, 3), np.uint8) for index in range(len(tensors))},
             tensors=tensors,
             logits=np.concatenate([answer["logits"] for answer in answers]),
             probabilities=np.concatenate([answer["probabilities"] for answer in answers]),
+            bound_levels_max=1.0,
+            bound_levels_mean=0.1,
             bound_logits_fp32=1e-3,
             bound_probabilities_fp16=0.02,
         )

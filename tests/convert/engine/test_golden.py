@@ -3,11 +3,8 @@
 import numpy as np
 import pytest
 
-from legoclf.bundle import Bundle
-from legoclf.bundle_writer import BundleWriter
-from legoclf.contract import unit_range_contract
-from legoclf.convert.engine.golden import Golden, read_golden, run_all, verify_engine
-from legoclf.errors import BundleError
+from legoclf.convert.engine.golden import run_all, verify_engine
+from legoclf.golden import Golden
 
 TENSORS = np.arange(5, dtype=np.float32)[:, None, None, None] * np.ones((1, 3, 2, 2), np.float32)
 
@@ -23,7 +20,7 @@ def logits_of(tensors):
     return np.stack([value, value * 0 + 2.5, 4.5 - value], axis=1).astype(np.float32)
 
 
-GOLDEN = Golden(TENSORS, logits_of(TENSORS), softmax(logits_of(TENSORS)), 1e-3, 0.02)
+GOLDEN = Golden([], TENSORS, logits_of(TENSORS), softmax(logits_of(TENSORS)), 1.0, 0.1, 1e-3, 0.02)
 
 
 class Session:
@@ -109,44 +106,3 @@ def test_the_images_go_in_batches_that_the_engine_takes(batch_sizes, seen):
     answers = run_all(session, TENSORS)
     assert session.seen == seen
     np.testing.assert_array_equal(answers["logits"], GOLDEN.logits)
-
-
-def bundle_with(tmp_path, arrays):
-    path = str(tmp_path / "x.bundle")
-    with BundleWriter(path) as writer:
-        if arrays is not None:
-            np.savez_compressed(writer.file("golden.npz"), **arrays)
-        return writer.finish(["a", "b", "c"], unit_range_contract(2, 2), {}, {})
-
-
-def test_golden_arrays_are_read_as_they_were_written(tmp_path):
-    golden = read_golden(bundle_with(tmp_path, GOLDEN._asdict()))
-    np.testing.assert_array_equal(golden.tensors, GOLDEN.tensors)
-    assert (golden.bound_logits_fp32, golden.bound_probabilities_fp16) == (1e-3, 0.02)
-
-
-def test_a_bundle_without_golden_images_is_told(tmp_path):
-    with pytest.raises(BundleError, match="holds no golden.npz"):
-        read_golden(bundle_with(tmp_path, None))
-
-
-def test_a_golden_file_without_an_array_is_told(tmp_path):
-    arrays = {name: value for name, value in GOLDEN._asdict().items() if name != "logits"}
-    with pytest.raises(BundleError, match="golden.npz: cannot be used: .*logits"):
-        read_golden(bundle_with(tmp_path, arrays))
-
-
-def test_a_golden_file_with_pickled_objects_is_refused(tmp_path):
-    arrays = dict(GOLDEN._asdict(), logits=np.array([object()], dtype=object))
-    with pytest.raises(BundleError, match="cannot be used"):
-        read_golden(bundle_with(tmp_path, arrays))
-
-
-def test_a_golden_file_that_is_no_archive_is_told(tmp_path):
-    path = str(tmp_path / "x.bundle")
-    with BundleWriter(path) as writer:
-        with open(writer.file("golden.npz"), "wb") as stream:
-            stream.write(b"PK\x03\x04 and then nothing")
-        writer.finish(["a"], unit_range_contract(2, 2), {}, {})
-    with pytest.raises(BundleError, match="cannot be used"):
-        read_golden(Bundle.open(path))
