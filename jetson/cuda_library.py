@@ -1,22 +1,25 @@
-"""Where CUDA's libraries are: libcudart, the runtime, and libcuda, the driver."""
+"""Where CUDA's libraries are: libcudart, the runtime, libcuda, the driver, and libnvrtc, the compiler."""
 
 import ctypes
 import ctypes.util
 import glob
 import os
 import sys
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence
 
 from legoclf.errors import LegoclfError
 
 #: Names the runtime has had, the newest first; JetPack installs one of them alone.
 SONAMES = ("libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0", "libcudart.so.10.2")
 
+#: Names the compiler has had: CUDA 11 kept one from 11.2 on.
+NVRTC_SONAMES = ("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2", "libnvrtc.so.10.2")
+
 #: Where NVIDIA's installers put it, which the dynamic linker may not know.
 FOLDERS = ("/usr/local/cuda/lib64", "/usr/local/cuda*/lib64", "/usr/local/cuda*/targets/*/lib")
 
 #: Where NVIDIA's Python packages have it, below a folder of sys.path.
-PACKAGE_FOLDERS = ("nvidia/cuda_runtime/lib", "nvidia/cu13/lib")
+PACKAGE_FOLDERS = ("nvidia/cuda_runtime/lib", "nvidia/cuda_nvrtc/lib", "nvidia/cu13/lib")
 
 
 def load_cudart() -> Any:
@@ -25,21 +28,28 @@ def load_cudart() -> Any:
     Raises:
         LegoclfError: there is none, or the named one does not load.
     """
-    named = os.environ.get("LEGOCLF_CUDART")
-    if named:
-        try:
-            return ctypes.CDLL(named)
-        except OSError as error:
-            raise LegoclfError("LEGOCLF_CUDART={}: does not load: {}".format(named, error)) from error
-    for name in _candidates():
-        try:
-            return ctypes.CDLL(name)
-        except OSError:
-            continue
-    raise LegoclfError(
-        "no CUDA runtime (libcudart.so) found; on a Jetson: sudo apt install nvidia-jetpack; "
-        "elsewhere install CUDA's runtime, or name the library in LEGOCLF_CUDART"
-    )
+    library = _load("LEGOCLF_CUDART", "libcudart", SONAMES)
+    if library is None:
+        raise LegoclfError(
+            "no CUDA runtime (libcudart.so) found; on a Jetson: sudo apt install nvidia-jetpack; "
+            "elsewhere install CUDA's runtime, or name the library in LEGOCLF_CUDART"
+        )
+    return library
+
+
+def load_nvrtc() -> Any:
+    """libnvrtc: the one that ``$LEGOCLF_NVRTC`` names, else the first that loads.
+
+    Raises:
+        LegoclfError: there is none, or the named one does not load.
+    """
+    library = _load("LEGOCLF_NVRTC", "libnvrtc", NVRTC_SONAMES)
+    if library is None:
+        raise LegoclfError(
+            "no CUDA compiler (libnvrtc.so) found; on a Jetson: sudo apt install nvidia-jetpack; "
+            "elsewhere install CUDA's NVRTC, or name the library in LEGOCLF_NVRTC"
+        )
+    return library
 
 
 def load_driver(runtime: Any) -> Any:
@@ -59,17 +69,44 @@ def load_driver(runtime: Any) -> Any:
         ) from error
 
 
-def _candidates() -> Iterator[str]:
-    for soname in SONAMES:
+def installed_runtime_version() -> str:
+    """The version of the libcudart that :func:`load_cudart` finds, such as ``10.2``; empty without one."""
+    number = ctypes.c_int()
+    try:
+        if load_cudart().cudaRuntimeGetVersion(ctypes.byref(number)):
+            return ""
+    except LegoclfError:
+        return ""
+    return "{}.{}".format(number.value // 1000, number.value % 1000 // 10)
+
+
+def _load(variable: str, name: str, sonames: Sequence[str]) -> Any:
+    """The library that an environment variable names, else the first that loads; None if none does."""
+    named = os.environ.get(variable)
+    if named:
+        try:
+            return ctypes.CDLL(named)
+        except OSError as error:
+            raise LegoclfError("{}={}: does not load: {}".format(variable, named, error)) from error
+    for path in _candidates(name, sonames):
+        try:
+            return ctypes.CDLL(path)
+        except OSError:
+            continue
+    return None
+
+
+def _candidates(name: str, sonames: Sequence[str]) -> Iterator[str]:
+    for soname in sonames:
         yield soname
     for folder in FOLDERS:
-        for path in _newest_first(os.path.join(folder, "libcudart.so*")):
+        for path in _newest_first(os.path.join(folder, name + ".so*")):
             yield path
     for root in sys.path:
         for below in PACKAGE_FOLDERS:
-            for path in _newest_first(os.path.join(root, below, "libcudart.so*")):
+            for path in _newest_first(os.path.join(root, below, name + ".so*")):
                 yield path
-    found = ctypes.util.find_library("cudart")
+    found = ctypes.util.find_library(name[len("lib") :])
     if found:
         yield found
 

@@ -4,17 +4,16 @@ Every call is checked; a failure is one LegoclfError with the call, CUDA's own w
 """
 
 import ctypes
-import threading
-import weakref
 from typing import Any, Dict, Set, Tuple
 
 import numpy as np
 
 from legoclf.errors import LegoclfError
-from legoclf.jetson.cuda import Cuda
+from legoclf.jetson.cuda import OneThreadCuda, array_at, contiguous
 from legoclf.jetson.cuda_library import load_driver
 
 _HOST_TO_DEVICE, _DEVICE_TO_HOST = 1, 2  # cudaMemcpyKind
+_MAPPED = 2  # cudaHostAllocMapped
 _NON_BLOCKING = 1  # cudaStreamNonBlocking: does not wait for the legacy default stream
 _MAJOR, _MINOR = 75, 76  # cudaDevAttrComputeCapabilityMajor, -Minor
 
@@ -35,7 +34,7 @@ MENDS: Dict[int, str] = {
 }
 
 
-class CudartCuda(Cuda):
+class CudartCuda(OneThreadCuda):
     """CUDA's runtime by ctypes.
 
     Making one asks for the number of GPUs and creates no context yet: what asks only for names and
@@ -46,9 +45,8 @@ class CudartCuda(Cuda):
     """
 
     def __init__(self, library: Any) -> None:
+        super().__init__()
         self._library = library
-        self._thread = threading.current_thread()
-        self._closed = False
         self._memory: Set[int] = set()
         self._streams: Set[int] = set()
         self._events: Set[int] = set()
@@ -116,17 +114,20 @@ class CudartCuda(Cuda):
         self._events.discard(event)
 
     def pinned_empty(self, shape: Tuple[int, ...], dtype: Any) -> np.ndarray:
-        dtype = np.dtype(dtype)
-        count = int(np.prod(shape, dtype=np.int64))
-        if count < 1:
+        return self._host_array(shape, dtype, 0)
+
+    def mapped_empty(self, shape: Tuple[int, ...], dtype: Any) -> Tuple[np.ndarray, int]:
+        array = self._host_array(shape, dtype, _MAPPED)
+        host = ctypes.c_void_p(array.ctypes.data)
+        return array, self._handle("cudaHostGetDevicePointer", host, ctypes.c_uint(0))
+
+    def _host_array(self, shape: Tuple[int, ...], dtype: Any, flags: int) -> np.ndarray:
+        nbytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        if nbytes < 1:
             return np.empty(shape, dtype)
-        nbytes = count * dtype.itemsize
-        address = self._handle("cudaHostAlloc", ctypes.c_size_t(nbytes), ctypes.c_uint(0))
-        buffer = (ctypes.c_ubyte * nbytes).from_address(address)
-        # The array keeps the buffer, and the buffer's end gives the memory back. Not at the
-        # interpreter's end: the driver may have gone by then.
-        weakref.finalize(buffer, self._library.cudaFreeHost, ctypes.c_void_p(address)).atexit = False
-        return np.frombuffer(buffer, dtype).reshape(shape)
+        address = self._handle("cudaHostAlloc", ctypes.c_size_t(nbytes), ctypes.c_uint(flags))
+        free = self._library.cudaFreeHost
+        return array_at(address, shape, dtype, lambda at: free(ctypes.c_void_p(at)))
 
     def memory_info(self) -> Tuple[int, int]:
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
@@ -161,6 +162,9 @@ class CudartCuda(Cuda):
         )
         return major, minor
 
+    def driver(self) -> Any:
+        return load_driver(self._library)
+
     def close(self) -> None:
         if self._closed:
             return
@@ -191,15 +195,7 @@ class CudartCuda(Cuda):
         Raises:
             LegoclfError: CUDA reports an error, this is another thread, or the object is closed.
         """
-        if threading.current_thread() is not self._thread:
-            raise LegoclfError(
-                "CUDA: {}: called by thread {!r}, but this object belongs to thread {!r}; "
-                "open another with open_cuda() there".format(
-                    function, threading.current_thread().name, self._thread.name
-                )
-            )
-        if self._closed:
-            raise LegoclfError("CUDA: {}: called after close()".format(function))
+        self._check(function)
         status = getattr(self._library, function)(*arguments)
         if status:
             raise self._error(function, status)
@@ -218,7 +214,5 @@ def _message(function: str, error: str, status: int) -> str:
 
 def _data(array: np.ndarray) -> int:
     """Address of an array's first byte; ValueError if it is not C-contiguous."""
-    if not array.flags.c_contiguous:
-        raise ValueError("CUDA copies C-contiguous arrays; got strides {}".format(array.strides))
-    address: int = array.ctypes.data
+    address: int = contiguous(array).ctypes.data
     return address

@@ -6,7 +6,8 @@
  * CUDART_STUB_VERSION, CUDART_STUB_CAPABILITY ("5.3") and CUDART_STUB_NAME say what the device is.
  * CUDART_STUB_LOG names a file that gets a line for each call.
  *
- * Compile with -DNO_DRIVER or -DNO_RUNTIME for one of the two libraries alone. */
+ * Compile with -DNO_DRIVER or -DNO_RUNTIME for one of the two libraries alone, with -DWITH_GRAPHS for the driver's
+ * stream capture, of copies alone: what a fake TensorRT does at once cannot be captured. */
 
 #include <stdint.h>
 #include <stdio.h>
@@ -121,12 +122,100 @@ int cudaFree(void *at) {
     return at ? drop(DEVICE, at, INVALID_VALUE) : SUCCESS;
 }
 
+#ifdef WITH_GRAPHS
+
+struct copy {
+    void *to;
+    const void *from;
+    size_t bytes;
+};
+
+struct graph {
+    struct copy copies[16];
+    int count;
+};
+
+static void *capturing;
+static struct graph captured;
+static int graphs_alive;
+
+int stub_graphs_alive(void) { return graphs_alive; }
+
+int cuStreamBeginCapture_v2(void *stream, int mode) {
+    TOLD("cuStreamBeginCapture_v2");
+    if (!stream || !find(STREAM, stream) || capturing)
+        return INVALID_HANDLE;
+    if (mode != 1)
+        return INVALID_VALUE;
+    capturing = stream;
+    captured.count = 0;
+    return SUCCESS;
+}
+
+static int make_graph(void **out, const struct graph *from) {
+    *out = malloc(sizeof *from);
+    memcpy(*out, from, sizeof *from);
+    graphs_alive++;
+    return SUCCESS;
+}
+
+static int drop_graph(void *graph) {
+    free(graph);
+    graphs_alive--;
+    return SUCCESS;
+}
+
+int cuStreamEndCapture(void *stream, void **graph) {
+    int is_captured = capturing && capturing == stream;
+    capturing = NULL;
+    TOLD("cuStreamEndCapture");
+    return is_captured ? make_graph(graph, &captured) : INVALID_VALUE;
+}
+
+int cuGraphInstantiate(void **executable, void *graph, void *node, char *log, size_t log_bytes) {
+    TOLD("cuGraphInstantiate");
+    return node || log || log_bytes ? INVALID_VALUE : make_graph(executable, graph);
+}
+
+int cuGraphInstantiateWithFlags(void **executable, void *graph, unsigned long long flags) {
+    TOLD("cuGraphInstantiateWithFlags");
+    return flags ? INVALID_VALUE : make_graph(executable, graph);
+}
+
+int cuGraphLaunch(void *executable, void *stream) {
+    TOLD("cuGraphLaunch");
+    if (!find(STREAM, stream))
+        return INVALID_HANDLE;
+    struct graph *graph = executable;
+    for (int index = 0; index < graph->count; index++)
+        memcpy(graph->copies[index].to, graph->copies[index].from, graph->copies[index].bytes);
+    return SUCCESS;
+}
+
+int cuGraphDestroy(void *graph) {
+    TOLD("cuGraphDestroy");
+    return drop_graph(graph);
+}
+
+int cuGraphExecDestroy(void *executable) {
+    TOLD("cuGraphExecDestroy");
+    return drop_graph(executable);
+}
+
+#endif
+
 int cudaMemcpyAsync(void *to, const void *from, size_t bytes, int kind, void *stream) {
     TOLD("cudaMemcpyAsync");
     if (!is_stream(stream))
         return INVALID_HANDLE;
     if ((kind == 1 && !on_device(to, bytes)) || (kind == 2 && !on_device(from, bytes)) || kind < 1 || kind > 2)
         return INVALID_VALUE;
+#ifdef WITH_GRAPHS
+    if (capturing && capturing == stream) {
+        captured.copies[captured.count++] = (struct copy){to, from, bytes};
+        return SUCCESS;
+    }
+#endif
     memcpy(to, from, bytes);
     return SUCCESS;
 }

@@ -10,7 +10,7 @@ import pytest
 _SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cudart_stub.c")
 
 
-def build_stub(folder: Any, split: bool = False) -> str:
+def build_stub(folder: Any, split: bool = False, graphs: bool = False) -> str:
     """Compile the stub into a folder; skips the test, with the reason, where there is no C compiler.
 
     Args:
@@ -18,6 +18,7 @@ def build_stub(folder: Any, split: bool = False) -> str:
         split: the driver's functions stand in libcuda.so.1 beside libcudart.so, as on a real machine (the
             dynamic linker finds it where LD_LIBRARY_PATH names the folder when the process starts);
             otherwise libcudart.so has them too.
+        graphs: with the driver's stream capture, of copies alone.
 
     Returns:
         the path of libcudart.so.
@@ -26,7 +27,7 @@ def build_stub(folder: Any, split: bool = False) -> str:
     if compiler is None:
         pytest.skip("no C compiler (cc) to build the libcudart stub with")
     library = os.path.join(str(folder), "libcudart.so")
-    wanted = [(library, ["-DNO_DRIVER"] if split else [])]
+    wanted = [(library, ["-DNO_DRIVER"] if split else ["-DWITH_GRAPHS"] if graphs else [])]
     if split:
         wanted.append((os.path.join(str(folder), "libcuda.so.1"), ["-DNO_RUNTIME"]))
     for path, defines in wanted:

@@ -3,7 +3,8 @@
 Addresses are real host addresses. What is put on a stream happens when that stream is synchronised and not
 before, so a missing synchronize leaves stale bytes. What a real device answers with a crash or with silent
 corruption raises :class:`FakeCudaError`: an overrun, a freed or foreign address, a host array that is not
-contiguous or was let go before its copy ran, a call from a thread other than the maker's.
+contiguous or was let go before its copy ran, a call from a thread other than the maker's, a wait for a stream
+whose work is being captured.
 """
 
 import itertools
@@ -60,7 +61,8 @@ class FakeCuda:
         total_bytes: its memory; more is refused as a real device does, with a LegoclfError.
 
     Tests may set ``clock_ms`` (the time events record), ``copy_ms`` and ``execute_ms`` (what each copy and
-    each inference adds to it), and read ``live``, ``calls`` (interface names, in order) and ``bytes_copied``.
+    each inference adds to it), ``has_graphs`` and ``capture_fails`` (with a LegoclfError at its end), and
+    read ``live``, ``calls`` (interface names, in order), ``bytes_copied`` and ``graphs_made`` (live ones).
     """
 
     def __init__(
@@ -73,6 +75,9 @@ class FakeCuda:
         self.clock_ms = 0.0
         self.copy_ms = 0.25
         self.execute_ms = 1.0
+        self.has_graphs = True
+        self.capture_fails = False
+        self.graphs_made: Dict[int, List[_Operation]] = {}
         self.calls: List[str] = []
         self.bytes_copied = 0
         self._thread = threading.get_ident()
@@ -80,7 +85,9 @@ class FakeCuda:
         self._total = total_bytes
         self._buffers: Dict[int, np.ndarray] = {}
         self._freed: Dict[int, np.ndarray] = {}
+        self._mapped: "Dict[int, weakref.ReferenceType[np.ndarray]]" = {}
         self._streams: Dict[int, List[_Operation]] = {}
+        self._captured: Dict[int, List[_Operation]] = {}
         self._events: Dict[int, Optional[float]] = {}
         self._closed = False
         _DEVICES.add(self)
@@ -140,6 +147,8 @@ class FakeCuda:
 
     def synchronize(self, stream: int) -> None:
         self._enter("synchronize")
+        if stream in self._captured:
+            raise FakeCudaError("synchronize: the stream is being captured")
         self._drain(self._queue(stream))
 
     def create_event(self) -> int:
@@ -177,6 +186,13 @@ class FakeCuda:
         array.reshape(-1).view(np.uint8)[:] = GARBAGE
         return array
 
+    def mapped_empty(self, shape: Union[int, Sequence[int]], dtype: Any) -> Tuple[np.ndarray, int]:
+        self._enter("mapped_empty")
+        array = np.empty(shape, dtype)
+        array.reshape(-1).view(np.uint8)[:] = GARBAGE
+        self._mapped[array.ctypes.data] = weakref.ref(array)
+        return array, int(array.ctypes.data)
+
     def memory_info(self) -> Tuple[int, int]:
         self._enter("memory_info")
         return self._free_bytes(), self._total
@@ -192,6 +208,10 @@ class FakeCuda:
     def compute_capability(self) -> Tuple[int, int]:
         self._enter("compute_capability")
         return self._identity[1][0], self._identity[1][1]
+
+    def graphs(self) -> "Optional[FakeGraphs]":
+        self._enter("graphs")
+        return FakeGraphs(self) if self.has_graphs else None
 
     def close(self) -> None:
         if not self._closed:
@@ -212,18 +232,26 @@ class FakeCuda:
 
     def assert_nothing_leaked(self) -> None:
         assert self.live == Live(0, 0, 0), "not given back: {}".format(self.live)
+        assert not self.graphs_made, "not given back: {} graphs".format(len(self.graphs_made))
 
     def knows(self, address: int) -> bool:
         """Whether the address lies in a buffer of this device, live or freed."""
         return any(self._inside(buffers, address) is not None for buffers in (self._buffers, self._freed))
 
+    def is_mapped(self, address: int) -> bool:
+        """Whether the address lies in a mapped array that is still referred to."""
+        return self._inside(self._buffers, address) is None and (
+            self._inside(self._visible(), address) is not None
+        )
+
     def view(self, address: int, nbytes: int) -> np.ndarray:
         """The bytes [nbytes] at an address, uint8; raises where they are not all in one live buffer."""
-        base = self._inside(self._buffers, address)
+        visible = self._visible()
+        base = self._inside(visible, address)
         if base is None:
             state = "was freed" if self._inside(self._freed, address) is not None else "is no device address"
             raise FakeCudaError("{:#x} {}".format(address, state))
-        buffer, start = self._buffers[base], address - base
+        buffer, start = visible[base], address - base
         if start + nbytes > buffer.nbytes:
             message = "overrun: {} bytes at offset {} of a buffer of {}"
             raise FakeCudaError(message.format(nbytes, start, buffer.nbytes))
@@ -236,6 +264,35 @@ class FakeCuda:
         self._enter(name)
         cost = self.execute_ms if cost_ms is None else cost_ms
         self._queue(stream).append(_Operation(name, work, cost))
+
+    def begin_capture(self, stream: int) -> None:
+        """Of :class:`FakeGraphs`, like the four below."""
+        self._enter("begin_capture")
+        if self._queue(stream):
+            raise FakeCudaError("begin_capture: work is queued that would be captured with the rest")
+        self._captured[stream] = []
+
+    def end_capture(self, stream: int) -> int:
+        self._enter("end_capture")
+        if stream not in self._captured:
+            raise FakeCudaError("end_capture: the stream is not being captured")
+        operations = self._captured.pop(stream)
+        if self.capture_fails:
+            raise LegoclfError("CUDA: end of capture: error 900")
+        graph = next(_HANDLES)
+        self.graphs_made[graph] = operations
+        return graph
+
+    def launch_graph(self, graph: int, stream: int) -> None:
+        self._enter("launch_graph")
+        if graph not in self.graphs_made:
+            raise FakeCudaError("launch_graph: {!r} is no live graph".format(graph))
+        self._queue(stream).extend(self.graphs_made[graph])
+
+    def destroy_graph(self, graph: int) -> None:
+        self._enter("destroy_graph")
+        if self.graphs_made.pop(graph, None) is None:
+            raise FakeCudaError("destroy_graph: {!r} is no live graph".format(graph))
 
     def _enqueue_copy(self, name: str, address: int, array: np.ndarray, stream: int) -> None:
         nbytes, host = array.nbytes, weakref.ref(array)
@@ -272,7 +329,7 @@ class FakeCuda:
     def _queue(self, stream: int) -> List[_Operation]:
         if stream not in self._streams:
             raise FakeCudaError("{!r} is no live stream of this device".format(stream))
-        return self._streams[stream]
+        return self._captured.get(stream, self._streams[stream])
 
     def _stamp(self, event: int) -> None:
         if event in self._events:
@@ -282,12 +339,31 @@ class FakeCuda:
         if event not in self._events:
             raise FakeCudaError("{!r} is no live event of this device".format(event))
 
+    def _visible(self) -> Dict[int, np.ndarray]:
+        """The buffers, and the bytes of mapped arrays that are still referred to."""
+        visible = dict(self._buffers)
+        for base, reference in self._mapped.items():
+            array = reference()
+            if array is not None:
+                visible[base] = array.reshape(-1).view(np.uint8)
+        return visible
+
     def _free_bytes(self) -> int:
         return self._total - sum(buffer.nbytes for buffer in self._buffers.values())
 
     @staticmethod
     def _inside(buffers: Dict[int, np.ndarray], address: int) -> Optional[int]:
         return next((base for base, one in buffers.items() if base <= address < base + one.nbytes), None)
+
+
+class FakeGraphs:
+    """The interface of ``legoclf.jetson.cuda_graph.Graphs``: each launch does again what was captured."""
+
+    def __init__(self, device: FakeCuda) -> None:
+        self.begin = device.begin_capture
+        self.end = device.end_capture
+        self.launch = device.launch_graph
+        self.destroy = device.destroy_graph
 
 
 def _check_host_array(name: str, array: np.ndarray) -> None:
