@@ -8,10 +8,14 @@ import numpy as np
 
 from legoclf.errors import LegoclfError, UsageError
 from legoclf.jetson.cuda import Cuda
+from legoclf.jetson.cuda_graph import Replay
 from legoclf.jetson.tensorrt_api import TensorRTApi
 from legoclf.jetson.tensorrt_runtime import Context, Shape, TensorInfo
 
 _WARM_UP_RUNS = 3
+
+#: Queues on a stream what writes images to the device; gets each image's address, and the stream.
+Fill = Callable[[List[int], int], None]
 
 
 class StepTimes(NamedTuple):
@@ -27,7 +31,8 @@ class TensorRTSession(object):
 
     Call order: construct, enter, :meth:`run` as often as wanted, exit; all in the thread that constructs it,
     for a CUDA context belongs to its thread. Arrays that :meth:`run` returns are the caller's own. Buffers
-    are allocated once, for the largest batch of the engine's profile.
+    are allocated once, for the largest batch of the engine's profile. Where CUDA has graphs, a batch size
+    that comes again and again is run as one.
 
     Args:
         api: TensorRT, from :func:`legoclf.jetson.tensorrt_api.find_tensorrt`.
@@ -35,11 +40,14 @@ class TensorRTSession(object):
         cuda: from :func:`legoclf.jetson.cuda.open_cuda`; the caller's to close, after the session.
         dla_core: the DLA core the engine was built for; None for the GPU.
         host_code: the engine is version-compatible and brings its own runtime.
+        use_graphs: let CUDA graphs be used.
 
     Attributes:
         outputs: names of the engine's outputs.
         batch_sizes: the smallest, the optimal and the largest batch it takes.
         image_shape: (channels, height, width) of one image.
+        image_dtype: of one image, float32 or float16.
+        image_nbytes: of one image.
         engine: the engine, for its layer table.
 
     Raises:
@@ -54,10 +62,12 @@ class TensorRTSession(object):
         cuda: Cuda,
         dla_core: Optional[int] = None,
         host_code: bool = False,
+        use_graphs: bool = True,
     ) -> None:
         self._thread = threading.current_thread()
         self._cuda = cuda
         self._closed = False
+        self._replay = Replay(cuda.graphs() if use_graphs else None)
         with ExitStack() as undo:
             self.engine = api.load_engine(plan, dla_core, host_code)
             undo.callback(self._drop_engine)
@@ -65,6 +75,8 @@ class TensorRTSession(object):
             smallest, optimal, largest = self.engine.profile(self._input)
             self.batch_sizes = (smallest[0], optimal[0], largest[0])
             self.image_shape: Shape = largest[1:]
+            self.image_dtype = self._input.dtype
+            self.image_nbytes = int(np.prod(self.image_shape)) * self._input.dtype.itemsize
             self._results = [tensor for tensor in self.engine.tensors if not tensor.is_input]
             self.outputs: List[str] = [tensor.name for tensor in self._results]
             self._new_context()
@@ -93,13 +105,32 @@ class TensorRTSession(object):
         Raises:
             LegoclfError: another shape or type, another thread, a failure of TensorRT or CUDA.
         """
-        return self._run(batch, outputs, lambda place: None)
+        return self._run(len(batch), self._upload(batch), outputs, lambda place: None)
 
-    def run_timed(self, batch: np.ndarray) -> Tuple[Dict[str, np.ndarray], StepTimes]:
+    def run_timed(
+        self, batch: np.ndarray, outputs: Optional[Sequence[str]] = None
+    ) -> Tuple[Dict[str, np.ndarray], StepTimes]:
         """Like :meth:`run`, with the time of each step by CUDA events."""
-        results = self._run(batch, None, lambda place: self._cuda.record(self._events[place], self._stream))
-        steps = zip(self._events, self._events[1:])
-        return results, StepTimes(*(self._cuda.elapsed_ms(start, end) for start, end in steps))
+        return self._run_timed(len(batch), self._upload(batch), outputs)
+
+    def run_filled(
+        self, count: int, fill: Fill, outputs: Optional[Sequence[str]] = None
+    ) -> Dict[str, np.ndarray]:
+        """Run images that are made on the device: nothing is copied there.
+
+        Args:
+            count: images, within :attr:`batch_sizes`.
+            fill: called once, in this thread; queues what writes each image, [3, H, W] of
+                :attr:`image_dtype`, at its address.
+            outputs: as of :meth:`run`, like the result.
+        """
+        return self._run(count, self._filler(count, fill), outputs, lambda place: None)
+
+    def run_filled_timed(
+        self, count: int, fill: Fill, outputs: Optional[Sequence[str]] = None
+    ) -> Tuple[Dict[str, np.ndarray], StepTimes]:
+        """Like :meth:`run_filled`, with the time of each step; ``h2d_ms`` is that of what ``fill`` queued."""
+        return self._run_timed(count, self._filler(count, fill), outputs)
 
     def layer_times(self, batch: np.ndarray, runs: int = 20) -> Dict[str, float]:
         """Each layer's median milliseconds over ``runs`` runs of one batch, in the order of execution.
@@ -112,38 +143,73 @@ class TensorRTSession(object):
         # two contexts cannot share the one profile of an engine with a dynamic batch.
         self._new_context()
         self._context.bind(self._addresses)
+        replay, self._replay = self._replay, Replay(None)  # within a graph no layer is timed
         try:
             for run in range(_WARM_UP_RUNS + runs):
                 if run == _WARM_UP_RUNS:
                     self._context.report_layer_times(lambda name, ms: times.setdefault(name, []).append(ms))
                 self.run(batch)
         finally:
+            self._replay = replay
             self._new_context()
             self._context.bind(self._addresses)
         return {name: float(np.median(all_ms)) for name, all_ms in times.items()}
 
+    def _run_timed(
+        self, count: int, load: Callable[[], None], outputs: Optional[Sequence[str]]
+    ) -> Tuple[Dict[str, np.ndarray], StepTimes]:
+        def mark(place: int) -> None:
+            self._cuda.record(self._events[place], self._stream)
+
+        results = self._run(count, load, outputs, mark)
+        steps = zip(self._events, self._events[1:])
+        return results, StepTimes(*(self._cuda.elapsed_ms(start, end) for start, end in steps))
+
     def _run(
-        self, batch: np.ndarray, outputs: Optional[Sequence[str]], mark: Callable[[int], None]
+        self,
+        count: int,
+        load: Callable[[], None],
+        outputs: Optional[Sequence[str]],
+        mark: Callable[[int], None],
     ) -> Dict[str, np.ndarray]:
+        """Run ``count`` images that ``load`` queues; ``mark`` is called between the steps."""
         self._check_thread()
-        self._check_batch(batch)
         wanted = self._wanted(outputs)
-        self._set_batch_size(len(batch))
-        staged = self._part(self._input.name, batch.shape)
-        staged[...] = batch
+        self._set_batch_size(count)
         found = {name: self._part(name, self._context.shape(name)) for name in wanted}
         try:
             mark(0)
-            self._cuda.copy_to_device(self._addresses[self._input.name], staged, self._stream)
+            load()
             mark(1)
-            self._context.execute(self._stream)
+            self._replay.queue(self._context.execute, self._stream)
             mark(2)
             for name, array in found.items():
                 self._cuda.copy_to_host(array, self._addresses[name], self._stream)
             mark(3)
         finally:
             self._cuda.synchronize(self._stream)
-        return {name: array.astype(np.float32) for name, array in found.items()}
+        results = {name: array.astype(np.float32) for name, array in found.items()}
+        self._replay.succeeded(self._context.execute, self._stream)
+        return results
+
+    def _upload(self, batch: np.ndarray) -> Callable[[], None]:
+        """What queues the copy of a batch, which is put into pinned memory now."""
+        self._check_thread()
+        self._check_batch(batch)
+        staged = self._part(self._input.name, batch.shape)
+        staged[...] = batch
+        return lambda: self._cuda.copy_to_device(self._addresses[self._input.name], staged, self._stream)
+
+    def _filler(self, count: int, fill: Fill) -> Callable[[], None]:
+        self._check_thread()
+        smallest, _, largest = self.batch_sizes
+        if not smallest <= count <= largest:
+            raise LegoclfError(
+                "the engine takes {}..{} images at once, got {}".format(smallest, largest, count)
+            )
+        first = self._addresses[self._input.name]
+        addresses = [first + index * self.image_nbytes for index in range(count)]
+        return lambda: fill(addresses, self._stream)
 
     def _only_input(self) -> TensorInfo:
         inputs = [tensor for tensor in self.engine.tensors if tensor.is_input]
@@ -164,6 +230,9 @@ class TensorRTSession(object):
     def _set_batch_size(self, size: int) -> None:
         if size == self._batch_size:
             return
+        # A graph has its shapes, and the context's memory for them, built in. One for the size that comes
+        # again does, without the memory of a context for each.
+        self._replay.forget()
         self._batch_size = 0  # a context that refuses a shape has neither the old one nor the new
         if -1 in self._input.shape:
             self._context.set_shape(self._input.name, (size, *self.image_shape))
@@ -193,6 +262,7 @@ class TensorRTSession(object):
             self._addresses[tensor.name] = cuda.allocate(elements * tensor.dtype.itemsize)
             undo.callback(cuda.free, self._addresses[tensor.name])
             self._staged[tensor.name] = cuda.pinned_empty((elements,), tensor.dtype)
+        undo.callback(self._replay.forget)
         # Runs first: nothing may be freed that a queued copy still uses.
         undo.callback(cuda.synchronize, self._stream)
 
