@@ -38,6 +38,7 @@ COMMANDS: Dict[str, Command] = {
     "verify": Command(
         "legoclf.convert.verify_command", "prove that a bundle's graphs say the same", TRAINING_PYTHON
     ),
+    "camera": Command("legoclf.jetson.camera_command", "name what a camera sees, live"),
     "data check": Command(
         "legoclf.data.check_command", "look a folder of photos over, and show its split", TRAINING_PYTHON
     ),
@@ -48,6 +49,9 @@ COMMANDS: Dict[str, Command] = {
         "legoclf.benchmarks.extract_command",
         "rate of feature extraction against the bare ONNX Runtime",
         TRAINING_PYTHON,
+    ),
+    "benchmark live": Command(
+        "legoclf.benchmarks.live_command", "rate of the live loop against the bare session"
     ),
     "benchmark retrain": Command(
         "legoclf.benchmarks.retrain_command", "time and accuracy against retrain.py", TRAINING_PYTHON

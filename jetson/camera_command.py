@@ -1,0 +1,307 @@
+"""Name what a camera sees, live: the newest frame, always.
+
+    legoclf camera [BUNDLE] --source csi://0
+    legoclf camera --source /dev/video0 --output window --output jsonl:answers.jsonl
+    legoclf camera --source csi://0 --locate background --output csv:counted.csv
+
+Sources: csi://0, /dev/video0, rtsp://..., a video file, a folder of images, gst://PIPELINE. A camera that
+stops or is unplugged is opened again, for ever. Files are read without loss.
+
+Outputs, as many as wanted, each with its own --output:
+    print                     the answer when it changes (default)
+    window                    the picture with the answer; q ends
+    jsonl:FILE  csv:FILE      a line for each frame; - is standard output
+    video:FILE.mp4?fps=30     the picture with the answer, recorded
+    mqtt://HOST/TOPIC         a message for each frame; ?on=change for each change alone; mqtts:// is TLS;
+                              mqtt://USER@HOST/TOPIC takes the password from LEGOCLF_MQTT_PASSWORD
+    serial:/dev/ttyUSB0?label=NAME&send=TEXT&baud=115200&interval_s=0.5
+                              sends when the answer becomes NAME, or an object NAME is counted
+One that is slow or fails holds nothing up: what it missed is counted.
+
+Ctrl-C ends it, gives the camera back and shows a summary.
+"""
+
+import argparse
+import json
+import logging
+import sys
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, List, Optional
+
+from legoclf.bundle import Bundle, find_bundle
+from legoclf.errors import UsageError, printable
+from legoclf.jetson.signals import StopSignals
+from legoclf.jetson.smoothing import SmoothingOptions
+from legoclf.jetson.terminal import Terminal
+
+if TYPE_CHECKING:
+    from legoclf.jetson.loop import LoopStatus
+    from legoclf.jetson.loop_report import LoopReport
+
+LOGGER = logging.getLogger(__name__)
+
+BACKENDS = ("auto", "tensorrt", "onnxruntime")
+LOCATE_METHODS = ("contours", "background")
+
+#: A video is read as fast as it can be; for the average over time it is taken as 30 frames a second.
+VIDEO_FRAME_TIME_S = 1 / 30
+
+_SMOOTHING = SmoothingOptions()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the flags of `legoclf camera`."""
+    parser.add_argument("bundle", nargs="?", help="the bundle; may be left out where there is one here")
+    parser.add_argument("--source", metavar="URI", help="csi://0 on a Jetson, /dev/video0 elsewhere")
+    parser.add_argument("--output", action="append", metavar="SPEC", help="where answers go, see above")
+    parser.add_argument("--overwrite", action="store_true", help="outputs may replace files")
+    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the network (auto)")
+    parser.add_argument(
+        "--no_golden", action="store_true", help="start without the check by the bundle's golden images"
+    )
+    parser.add_argument(
+        "--roi", metavar="X,Y,W,H", help="the part to look at, in pixels or in shares such as 0.25,0,0.5,1"
+    )
+    parser.add_argument("--top_k", type=int, default=3, help="labels to give of each frame (3)")
+    _add_smoothing(parser)
+    parser.add_argument(
+        "--locate",
+        nargs="?",
+        choices=LOCATE_METHODS,
+        const=LOCATE_METHODS[0],
+        help="find objects on a plain background, name and count each: contours, or background, which "
+        "learns the empty table first",
+    )
+    parser.add_argument(
+        "--count_line", metavar="x=PX|y=PX", help="with --locate: count an object once it crosses this line"
+    )
+    parser.add_argument("--frames", type=int, help="end after so many answers")
+    parser.add_argument("--seconds", type=float, help="end after so long")
+    parser.add_argument("--timing", action="store_true", help="time each step")
+    parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+
+
+def _add_smoothing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--smooth_s",
+        type=float,
+        metavar="S",
+        help="half-life of the average over time; 0 takes each frame by itself ({:g}; 0 for images)".format(
+            _SMOOTHING.half_life_s
+        ),
+    )
+    parser.add_argument(
+        "--switch_margin",
+        type=float,
+        default=_SMOOTHING.margin,
+        metavar="P",
+        help="by so much another label must lead to become the answer ({:g})".format(_SMOOTHING.margin),
+    )
+    parser.add_argument(
+        "--switch_s",
+        type=float,
+        default=_SMOOTHING.hold_s,
+        metavar="S",
+        help="for so long it must lead ({:g})".format(_SMOOTHING.hold_s),
+    )
+    parser.add_argument(
+        "--unknown_below",
+        type=float,
+        default=_SMOOTHING.unknown_below,
+        metavar="P",
+        help="less probable than this is `unknown`; 0 always names a label ({:g})".format(
+            _SMOOTHING.unknown_below
+        ),
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the loop; 1 if a record is not whole, 130 after Ctrl-C.
+
+    Raises:
+        LegoclfError: a flag is wrong, or something does not open.
+    """
+    stop = threading.Event()
+    with StopSignals(stop) as signals:
+        try:
+            report, is_whole = _run(args, stop, signals)
+        except KeyboardInterrupt:
+            if signals.was_interrupted:
+                raise
+            return 0
+        if args.json:
+            from legoclf.jetson.loop_report import report_json
+
+            sys.stdout.write(json.dumps(report_json(report), ensure_ascii=False, allow_nan=False) + "\n")
+        else:
+            for line in summary(report):
+                LOGGER.info("%s", line)
+    if signals.was_interrupted:
+        return 130
+    return 0 if is_whole else 1
+
+
+def _run(args: argparse.Namespace, stop: threading.Event, signals: StopSignals) -> Any:
+    """The run's report, and whether every record got all of it."""
+    from legoclf.jetson.loop import LiveLoop, LoopOptions
+    from legoclf.jetson.output import OutputContext
+    from legoclf.jetson.output_worker import Outputs
+    from legoclf.jetson.outputs import make_outputs
+    from legoclf.jetson.runtime import open_runtime
+    from legoclf.jetson.source import open_source
+    from legoclf.jetson.source_uri import parse_source
+
+    check_arguments(args)
+    uri = args.source or default_source()
+    is_live = parse_source(uri).is_live
+    bundle = Bundle.open(find_bundle(args.bundle))
+    with ExitStack() as stack:
+        terminal = stack.enter_context(Terminal())
+        context = OutputContext(args.overwrite, is_live, bundle.labels, stop, terminal)
+        made = make_outputs(output_specs(args), context)
+        view = make_view(args, bundle, uri, is_live)
+        outputs = stack.enter_context(Outputs(made, is_live, stop))
+        # The camera wakes up while the network loads.
+        source = stack.enter_context(open_source(uri))
+        runtime = stack.enter_context(
+            open_runtime(bundle, backend=args.backend, check_golden=not args.no_golden)
+        )
+        LOGGER.info("%s: %s", bundle.path, runtime.description)
+        options = LoopOptions(args.frames, args.seconds, args.timing)
+        loop = LiveLoop(source, runtime, view, outputs, options, lambda status: _show(terminal, status))
+        signals.is_heeded = True
+        report = loop.run(stop)
+    keeping = {output.name for output in made if output.keeps_all}
+    return report, not any(report.outputs[name].failed for name in keeping)
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuse values outside their range.
+
+    Raises:
+        UsageError: the message names the flag.
+    """
+    for name, least in (("top_k", 1), ("frames", 1), ("seconds", 0), ("smooth_s", 0), ("switch_s", 0)):
+        value = getattr(args, name)
+        # Negated, for nothing compares with "not a number".
+        if value is not None and not least <= value < float("inf"):
+            raise UsageError("--{}: got {}, expected {} or more".format(name, value, least))
+    for name in ("switch_margin", "unknown_below"):
+        value = getattr(args, name)
+        if not 0 <= value <= 1:
+            raise UsageError("--{}: got {}, expected 0 to 1".format(name, value))
+    if args.count_line is not None and args.locate is None:
+        raise UsageError("--count_line counts what --locate finds: give --locate too")
+    if args.json and any(spec in ("jsonl:-", "csv:-", "print") for spec in args.output or ()):
+        raise UsageError("--json has standard output for itself: name a file for the answers")
+
+
+def output_specs(args: argparse.Namespace) -> List[str]:
+    """The outputs wanted: with none named the answer is printed."""
+    if args.output:
+        return list(args.output)
+    return [] if args.json else ["print"]
+
+
+def default_source() -> str:
+    """The camera that there most likely is."""
+    from legoclf.jetson.device import read_device
+
+    return "/dev/video0" if read_device().l4t is None else "csi://0"
+
+
+def make_view(args: argparse.Namespace, bundle: Bundle, uri: str, is_live: bool) -> Any:
+    """How frames are looked at, as the flags say.
+
+    Raises:
+        UsageError: a flag is wrong.
+    """
+    from legoclf.jetson.roi import parse_roi
+    from legoclf.jetson.views import ObjectView, WholeView
+
+    roi = None if args.roi is None else parse_roi(args.roi)
+    if args.locate is None:
+        frame_time_s = None if is_live else VIDEO_FRAME_TIME_S
+        return WholeView(bundle.labels, roi, smoothing_options(args, uri), args.top_k, frame_time_s)
+    from legoclf.jetson.locate import Locator, LocatorOptions
+    from legoclf.jetson.tally import Tally
+    from legoclf.jetson.tracking import Tracker, TrackerOptions, parse_count_line
+
+    line = None if args.count_line is None else parse_count_line(args.count_line)
+    aspect = bundle.contract.width / bundle.contract.height
+    return ObjectView(
+        roi,
+        Locator(LocatorOptions(method=args.locate), aspect),
+        Tracker(bundle.labels, TrackerOptions(min_probability=args.unknown_below, count_line=line)),
+        Tally(bundle.labels),
+    )
+
+
+def smoothing_options(args: argparse.Namespace, uri: str) -> SmoothingOptions:
+    """How answers are smoothed: not over a folder's images, which have nothing to do with each other."""
+    from legoclf.jetson.source_uri import parse_source
+
+    half_life_s: Optional[float] = args.smooth_s
+    if half_life_s is None:
+        half_life_s = 0.0 if parse_source(uri).kind == "images" else _SMOOTHING.half_life_s
+    return SmoothingOptions(half_life_s, args.switch_margin, args.switch_s, args.unknown_below)
+
+
+def _show(terminal: Terminal, status: "LoopStatus") -> None:
+    terminal.status(status_text(status), "{} {}".format(status.state, status.reopened))
+
+
+def status_text(status: "LoopStatus") -> str:
+    """One line: the source where something is the matter with it, then rate, answer, age and losses."""
+    parts: List[str] = []
+    if status.state != "running":
+        why = ": " + printable(status.last_error) if status.last_error else ""
+        parts.append("source {}{}".format(status.state, why))
+    if status.last is not None:
+        if status.fps:
+            parts.append("{:.1f} frames/s".format(status.fps))
+        parts.append("{} {:.0%}".format(printable(status.last.label) or "nothing", status.last.probability))
+        parts.append("{:.0f} ms old".format(status.last.age_ms))
+    if status.dropped:
+        parts.append("{} dropped".format(status.dropped))
+    if status.reopened:
+        parts.append("reopened {}x".format(status.reopened))
+    if status.output_losses:
+        parts.append("outputs missed {}".format(status.output_losses))
+    return ", ".join(parts)
+
+
+def summary(report: "LoopReport") -> List[str]:
+    """What a run came to, in lines for people."""
+    lines = ["{} frames in {:.1f} s".format(report.frames, report.seconds)]
+    if report.frames:
+        lines[0] += (
+            ": {:.1f} a second; from capture to answer {median:.1f} ms (95 % within {p95:.1f}, all within "
+            "{max:.1f} ms)".format(report.fps, **report.age_ms)
+        )
+    source = report.source
+    if source.dropped or source.reopened:
+        lines.append(
+            "source: {} of {} frames dropped for newer ones, reopened {} times".format(
+                source.dropped, source.captured, source.reopened
+            )
+        )
+    if report.steps_ms:
+        steps = ("{} {:.2f}".format(name, value) for name, value in report.steps_ms.items())
+        lines.append("steps, median ms: " + ", ".join(steps))
+    counts = report.labels if report.counted is None else report.counted
+    named = sorted(((count, label) for label, count in counts.items() if count), reverse=True)
+    if named:
+        what = "answers" if report.counted is None else "counted"
+        lines.append(
+            "{}: {}".format(
+                what, ", ".join("{} {}".format(printable(label), count) for count, label in named)
+            )
+        )
+    for name, done in report.outputs.items():
+        if done.dropped or done.failed:
+            lines.append(
+                "output {}: {} written, {} dropped as it was slow, {} lost as it failed".format(name, *done)
+            )
+    return lines
