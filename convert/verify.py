@@ -88,9 +88,7 @@ def _golden_checks(bundle: Bundle, golden: Golden) -> list[Check]:
         difference = np.abs(tensors - golden.tensors) * level
         # The division by the scale leaves a rounding error of float32, far below a level.
         worst, mean = round(float(difference.max()), 4), round(float(difference.mean()), 4)
-        bounds = (
-            (0.0, 0.0) if name == "reference" else (golden.bound_levels_max, golden.bound_levels_mean)
-        )
+        bounds = (0.0, 0.0) if name == "reference" else (golden.bound_levels_max, golden.bound_levels_mean)
         unit = "levels of 255"
         checks.append(Check(f"preprocessing, {name}: worst", worst, bounds[0], unit, mends[name]))
         checks.append(Check(f"preprocessing, {name}: mean", mean, bounds[1], unit, mends[name]))
