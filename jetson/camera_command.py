@@ -37,7 +37,6 @@ from legoclf.jetson.terminal import Terminal
 
 if TYPE_CHECKING:
     from legoclf.jetson.loop import LoopStatus
-    from legoclf.jetson.loop_report import LoopReport
 
 LOGGER = logging.getLogger(__name__)
 
@@ -130,12 +129,12 @@ def run(args: argparse.Namespace) -> int:
             if signals.was_interrupted:
                 raise
             return 0
-        if args.json:
-            from legoclf.jetson.loop_report import report_json
+        from legoclf.jetson.loop_report import report_json, report_lines
 
+        if args.json:
             sys.stdout.write(json.dumps(report_json(report), ensure_ascii=False, allow_nan=False) + "\n")
         else:
-            for line in summary(report):
+            for line in report_lines(report):
                 LOGGER.info("%s", line)
     if signals.was_interrupted:
         return 130
@@ -270,38 +269,3 @@ def status_text(status: "LoopStatus") -> str:
     if status.output_losses:
         parts.append("outputs missed {}".format(status.output_losses))
     return ", ".join(parts)
-
-
-def summary(report: "LoopReport") -> List[str]:
-    """What a run came to, in lines for people."""
-    lines = ["{} frames in {:.1f} s".format(report.frames, report.seconds)]
-    if report.frames:
-        lines[0] += (
-            ": {:.1f} a second; from capture to answer {median:.1f} ms (95 % within {p95:.1f}, all within "
-            "{max:.1f} ms)".format(report.fps, **report.age_ms)
-        )
-    source = report.source
-    if source.dropped or source.reopened:
-        lines.append(
-            "source: {} of {} frames dropped for newer ones, reopened {} times".format(
-                source.dropped, source.captured, source.reopened
-            )
-        )
-    if report.steps_ms:
-        steps = ("{} {:.2f}".format(name, value) for name, value in report.steps_ms.items())
-        lines.append("steps, median ms: " + ", ".join(steps))
-    counts = report.labels if report.counted is None else report.counted
-    named = sorted(((count, label) for label, count in counts.items() if count), reverse=True)
-    if named:
-        what = "answers" if report.counted is None else "counted"
-        lines.append(
-            "{}: {}".format(
-                what, ", ".join("{} {}".format(printable(label), count) for count, label in named)
-            )
-        )
-    for name, done in report.outputs.items():
-        if done.dropped or done.failed:
-            lines.append(
-                "output {}: {} written, {} dropped as it was slow, {} lost as it failed".format(name, *done)
-            )
-    return lines

@@ -5,6 +5,7 @@ from typing import Any, Counter, Deque, Dict, List, NamedTuple, Optional
 
 import numpy as np
 
+from legoclf.errors import printable
 from legoclf.jetson.output_worker import OutputCounts
 from legoclf.jetson.result import Result
 
@@ -120,3 +121,38 @@ def report_json(report: LoopReport) -> Dict[str, Any]:
     record["source"] = dict(report.source._asdict())
     record["outputs"] = {name: dict(counts._asdict()) for name, counts in report.outputs.items()}
     return record
+
+
+def report_lines(report: LoopReport) -> List[str]:
+    """What a run came to, in lines for people."""
+    lines = ["{} frames in {:.1f} s".format(report.frames, report.seconds)]
+    if report.frames:
+        lines[0] += (
+            ": {:.1f} a second; from capture to answer {median:.1f} ms (95 % within {p95:.1f}, all within "
+            "{max:.1f} ms)".format(report.fps, **report.age_ms)
+        )
+    source = report.source
+    if source.dropped or source.reopened:
+        lines.append(
+            "source: {} of {} frames dropped for newer ones, reopened {} times".format(
+                source.dropped, source.captured, source.reopened
+            )
+        )
+    if report.steps_ms:
+        steps = ("{} {:.2f}".format(name, value) for name, value in report.steps_ms.items())
+        lines.append("steps, median ms: " + ", ".join(steps))
+    counts = report.labels if report.counted is None else report.counted
+    named = sorted(((count, label) for label, count in counts.items() if count), reverse=True)
+    if named:
+        what = "answers" if report.counted is None else "counted"
+        lines.append(
+            "{}: {}".format(
+                what, ", ".join("{} {}".format(printable(label), count) for count, label in named)
+            )
+        )
+    for name, done in report.outputs.items():
+        if done.dropped or done.failed:
+            lines.append(
+                "output {}: {} written, {} dropped as it was slow, {} lost as it failed".format(name, *done)
+            )
+    return lines

@@ -191,7 +191,11 @@ time.sleep(60)
 def test_the_capture_process_ends_with_its_parent_however_that_ends(clip, sign):
     program = PROGRAM.format(path=sys.path, uri=clip)
     parent = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        # A shell starts what runs in its background with SIGINT ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     pid = int(parent.stdout.readline())
     assert fake_camera.is_running(pid)

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from legoclf.errors import LegoclfError
+from legoclf.jetson.locate import Box, Found
 from legoclf.jetson.loop import LiveLoop, LoopOptions
 from legoclf.jetson.output_worker import Outputs, OutputWorker
 from legoclf.jetson.pace import Pace
 from legoclf.jetson.roi import parse_roi
 from legoclf.jetson.smoothing import SmoothingOptions
-from legoclf.jetson.views import WholeView
+from legoclf.jetson.views import ObjectView, WholeView
 
 #: No smoothing: an answer is that of its frame.
 PLAIN = SmoothingOptions(half_life_s=0.0)
@@ -278,6 +279,42 @@ def test_a_frame_that_cannot_be_prepared_ends_the_loop():
     assert seen.sequences == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_a_failure_lets_go_of_the_frame_that_waits_behind_it(parallel):
+    next_is_prepared = threading.Event()
+
+    class Runtime(fake_live.FakeRuntime):
+        def prepare(self, frame, rois=None):
+            if frame.sequence == 4:
+                next_is_prepared.set()
+            return super().prepare(frame, rois)
+
+    def infer(frame):
+        if frame.sequence == 3:
+            next_is_prepared.wait(SECONDS)
+            raise LegoclfError("frame 3 is damaged")
+        return [0.7, 0.2, 0.1]
+
+    with pytest.raises(LegoclfError, match="frame 3 is damaged"):
+        run(fake_live.FakeFile(50), Runtime(parallel, infer))
+
+
+def test_a_record_that_is_slow_holds_up_the_reading_of_a_file_too():
+    begun_meanwhile = []
+    runtime = fake_live.FakeRuntime(2)
+
+    def before_write(result):
+        if result.sequence == 0:
+            time.sleep(0.2)
+            begun_meanwhile.append(len(runtime.begun))
+
+    record = fake_live.Collected(before_write)
+    record.keeps_all, record.capacity = True, 1
+    run(fake_live.FakeFile(1000), runtime, [record])
+    # Some are in the queue, being classified, or wait to be put in order; without a bound it would be all.
+    assert begun_meanwhile[0] < 20
+
+
 def test_what_the_view_raises_ends_the_loop():
     view = WholeView(fake_live.LABELS, parse_roi("0,0,100,100"), PLAIN, 2)
     with pytest.raises(LegoclfError, match="--roi: got 0,0,100,100, expected a part of .* 6 x 4"):
@@ -370,6 +407,22 @@ def test_the_roi_is_what_the_runtime_looks_at():
     view = WholeView(fake_live.LABELS, parse_roi("0.5,0,0.5,1"), PLAIN, 2)
     run(fake_live.FakeFile(1), Runtime(), view=view)
     assert asked == [[(3, 0, 3, 4)]]
+
+
+class OneObject(object):
+    """A locator that finds one object, always at the same place of the picture it is given."""
+
+    def find(self, picture):
+        self.picture = picture
+        return Found([Box(1, 1, 1, 2)], [Box(0, 1, 2, 2)], [Box(2, 0, 1, 1)])
+
+
+def test_objects_in_the_roi_have_their_places_in_the_frame():
+    locator = OneObject()
+    look = ObjectView(parse_roi("3,1,3,3"), locator, None, None).look(fake_live.frame())
+    assert locator.picture.shape == (3, 3, 3)
+    assert look.regions == [(3, 2, 2, 2)]
+    assert look.found == ([(4, 2, 1, 2)], [(3, 2, 2, 2)], [(5, 1, 1, 1)])
 
 
 def paced(*durations, slots=1, frame_time_s=1.0, preparation_s=0.002):

@@ -68,6 +68,8 @@ def start(bundle, answers, on_open):
         universal_newlines=True,
         env=dict(os.environ, PYTHONPATH=PATH),
         cwd=tempfile.gettempdir(),
+        # A shell starts what runs in its background with SIGINT ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -108,7 +110,15 @@ def interrupt_and_wait():
     time.sleep(10)
 
 
-def test_the_second_signal_does_not_wait():
+@pytest.fixture
+def heeds_ctrl_c():
+    """What a shell starts in the background ignores Ctrl-C; here it counts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_second_signal_does_not_wait(heeds_ctrl_c):
     stop = threading.Event()
     with StopSignals(stop) as signals:
         signals.is_heeded = True

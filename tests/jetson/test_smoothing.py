@@ -71,6 +71,11 @@ def test_a_lead_that_breaks_off_begins_anew():
     assert set(feed(smoother, [A] + ([B] * 8 + [A]) * 5)) == {0}
 
 
+def test_two_others_that_lead_in_turn_do_not_add_up():
+    smoother = Smoother(OPTIONS._replace(half_life_s=0.001))
+    assert set(feed(smoother, [A] + ([B] * 8 + [[0.05, 0.05, 0.9]] * 8) * 3)) == {0}
+
+
 def test_a_lead_smaller_than_the_margin_changes_nothing():
     smoother = Smoother(OPTIONS._replace(half_life_s=0.001, unknown_below=0.0))
     assert set(feed(smoother, [[0.5, 0.45, 0.05]] + [[0.45, 0.5, 0.05]] * 50)) == {0}
