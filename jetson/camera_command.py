@@ -31,8 +31,10 @@ from typing import TYPE_CHECKING, Any, List, Optional
 
 from legoclf.bundle import Bundle, find_bundle
 from legoclf.errors import UsageError, printable
+from legoclf.jetson.locate_flags import add_locate_flags, given_flags, locator_options, tracker_options
 from legoclf.jetson.signals import StopSignals
 from legoclf.jetson.smoothing import SmoothingOptions
+from legoclf.jetson.source_base import SourceOptions
 from legoclf.jetson.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -74,6 +76,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--count_line", metavar="x=PX|y=PX", help="with --locate: count an object once it crosses this line"
+    )
+    add_locate_flags(parser)
+    parser.add_argument(
+        "--stall_timeout_s",
+        type=float,
+        default=SourceOptions().stall_timeout_s,
+        metavar="S",
+        help="a camera without a picture for so long is opened again ({:g})".format(
+            SourceOptions().stall_timeout_s
+        ),
+    )
+    parser.add_argument(
+        "--retry_first", action="store_true", help="wait for a camera that is not there yet, for ever"
     )
     parser.add_argument("--frames", type=int, help="end after so many answers")
     parser.add_argument("--seconds", type=float, help="end after so long")
@@ -162,13 +177,14 @@ def _run(args: argparse.Namespace, stop: threading.Event, signals: StopSignals) 
         view = make_view(args, bundle, uri, is_live)
         outputs = stack.enter_context(Outputs(made, is_live, stop))
         # The camera wakes up while the network loads.
-        source = stack.enter_context(open_source(uri))
+        options = SourceOptions(stall_timeout_s=args.stall_timeout_s, retry_first=args.retry_first)
+        source = stack.enter_context(open_source(uri, options))
         runtime = stack.enter_context(
             open_runtime(bundle, backend=args.backend, check_golden=not args.no_golden)
         )
         LOGGER.info("%s: %s", bundle.path, runtime.description)
-        options = LoopOptions(args.frames, args.seconds, args.timing)
-        loop = LiveLoop(source, runtime, view, outputs, options, lambda status: _show(terminal, status))
+        ends = LoopOptions(args.frames, args.seconds, args.timing)
+        loop = LiveLoop(source, runtime, view, outputs, ends, lambda status: _show(terminal, status))
         signals.is_heeded = True
         report = loop.run(stop)
     keeping = {output.name for output in made if output.keeps_all}
@@ -181,7 +197,14 @@ def check_arguments(args: argparse.Namespace) -> None:
     Raises:
         UsageError: the message names the flag.
     """
-    for name, least in (("top_k", 1), ("frames", 1), ("seconds", 0), ("smooth_s", 0), ("switch_s", 0)):
+    for name, least in (
+        ("top_k", 1),
+        ("frames", 1),
+        ("seconds", 0),
+        ("smooth_s", 0),
+        ("switch_s", 0),
+        ("stall_timeout_s", 0.1),
+    ):
         value = getattr(args, name)
         # Negated, for nothing compares with "not a number".
         if value is not None and not least <= value < float("inf"):
@@ -192,6 +215,9 @@ def check_arguments(args: argparse.Namespace) -> None:
             raise UsageError("--{}: got {}, expected 0 to 1".format(name, value))
     if args.count_line is not None and args.locate is None:
         raise UsageError("--count_line counts what --locate finds: give --locate too")
+    given = given_flags(args)
+    if given and args.locate is None:
+        raise UsageError("--{}: tells of what --locate finds: give --locate too".format(given[0]))
     if args.json and any(spec in ("jsonl:-", "csv:-", "print") for spec in args.output or ()):
         raise UsageError("--json has standard output for itself: name a file for the answers")
 
@@ -223,16 +249,16 @@ def make_view(args: argparse.Namespace, bundle: Bundle, uri: str, is_live: bool)
     if args.locate is None:
         frame_time_s = None if is_live else VIDEO_FRAME_TIME_S
         return WholeView(bundle.labels, roi, smoothing_options(args, uri), args.top_k, frame_time_s)
-    from legoclf.jetson.locate import Locator, LocatorOptions
+    from legoclf.jetson.locate import Locator
     from legoclf.jetson.tally import Tally
-    from legoclf.jetson.tracking import Tracker, TrackerOptions, parse_count_line
+    from legoclf.jetson.tracking import Tracker, parse_count_line
 
     line = None if args.count_line is None else parse_count_line(args.count_line)
     aspect = bundle.contract.width / bundle.contract.height
     return ObjectView(
         roi,
-        Locator(LocatorOptions(method=args.locate), aspect),
-        Tracker(bundle.labels, TrackerOptions(min_probability=args.unknown_below, count_line=line)),
+        Locator(locator_options(args), aspect),
+        Tracker(bundle.labels, tracker_options(args)._replace(count_line=line)),
         Tally(bundle.labels),
     )
 

@@ -45,7 +45,7 @@ def film():
         time.sleep(0.01)
 
 threading.Thread(target=film, daemon=True).start()
-legoclf.jetson.source.open_source = lambda uri: camera
+legoclf.jetson.source.open_source = lambda uri, options: camera
 legoclf.jetson.runtime.open_runtime = open_runtime
 sys.exit(cli.main(["camera", sys.argv[1], "--source", "synthetic://", "--output", "jsonl:" + sys.argv[2]]))
 """
