@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Artefact:
     record: dict[str, Any]
     lines: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def data(self) -> bytes:
         """The bytes of the file; equal graphs give equal bytes."""
         return serialize(self.model)

@@ -174,10 +174,12 @@ def _lint(targets: list[str], bundle: Bundle) -> dict[str, tuple[list[Any], str,
     from legoclf.convert.lint import lint, report
     from legoclf.convert.targets import find_target
 
+    names = sorted(name for name in bundle.files if targets and name.endswith(".onnx"))
+    models = {name: onnx.load(bundle.file(name)) for name in names}
     found = {}
     for target in targets:
-        for name in sorted(name for name in bundle.files if name.endswith(".onnx")):
-            findings = lint(onnx.load(bundle.file(name)), target)
+        for name, model in models.items():
+            findings = lint(model, target)
             # Where the builder has a flag for FP16, it builds that from model.onnx.
             needed = name != FP16_MODEL or find_target(target).strongly_typed
             text = f"{name} on {report(findings, target)}"

@@ -7,6 +7,7 @@ import logging
 import numpy as np
 
 from legoclf.bundle import Bundle
+from legoclf.convert.recorded_split import recorded_split
 from legoclf.data.dataset import DataSet, ImageItem
 from legoclf.data.folder import scan_folder
 from legoclf.errors import ImageError, LegoclfError
@@ -16,8 +17,6 @@ from legoclf.preprocess import fastest_fit, preprocess
 from legoclf.split import TRAIN
 
 LOGGER = logging.getLogger(__name__)
-
-_SETTINGS = ("split_hash", "testing_percentage", "validation_percentage")
 
 
 def training_tensors(bundle: Bundle, image_dir: str | None, count: int) -> list[np.ndarray]:
@@ -31,10 +30,9 @@ def training_tensors(bundle: Bundle, image_dir: str | None, count: int) -> list[
     if image_dir is None:
         LOGGER.info("no --image_dir: FP16 is planned on the bundle's golden images alone")
         return list(read_golden(bundle).tensors)
-    recorded = bundle.provenance.get("data_set", {})
-    how = {name: recorded[name] for name in _SETTINGS if name in recorded}
+    dataset = scan_folder(image_dir, **recorded_split(bundle))
     fit = fastest_fit()
-    return [preprocess(image, bundle.contract, fit) for image in _read(scan_folder(image_dir, **how), count)]
+    return [preprocess(image, bundle.contract, fit) for image in _read(dataset, count)]
 
 
 def read_some(image_dir: str, count: int) -> list[np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from legoclf.bundle import Bundle
 from legoclf.contract import InputContract
+from legoclf.convert.recorded_split import recorded_split
 from legoclf.data.dataset import DataSet
 from legoclf.data.folder import scan_folder
 from legoclf.data.layout import some
@@ -16,9 +17,6 @@ from legoclf.errors import ImageError, LegoclfError
 from legoclf.image import read_image
 from legoclf.preprocess import fastest_fit, preprocess
 from legoclf.split import clean_label
-
-#: What of ``provenance.data_set`` decides which images are the test's.
-_SETTINGS = ("split_hash", "testing_percentage", "validation_percentage")
 
 
 @dataclass
@@ -54,12 +52,9 @@ def held_out_images(bundle: Bundle, image_dir: str, split: str = "test") -> Held
     Raises:
         LegoclfError: there is no such image, or no class folder bears a label of the bundle.
     """
-    recorded = bundle.provenance.get("data_set")
-    how = (
-        {name: recorded[name] for name in _SETTINGS if name in recorded} if isinstance(recorded, dict) else {}
-    )
-    known = len(how) == len(_SETTINGS)
-    dataset = scan_folder(image_dir, **how if known else {})
+    how = recorded_split(bundle)
+    known = bool(how)
+    dataset = scan_folder(image_dir, **how)
     notes = []
     if not known:
         notes.append(
