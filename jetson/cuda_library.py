@@ -28,13 +28,7 @@ def load_cudart() -> Any:
     Raises:
         LegoclfError: there is none, or the named one does not load.
     """
-    library = _load("LEGOCLF_CUDART", "libcudart", SONAMES)
-    if library is None:
-        raise LegoclfError(
-            "no CUDA runtime (libcudart.so) found; on a Jetson: sudo apt install nvidia-jetpack; "
-            "elsewhere install CUDA's runtime, or name the library in LEGOCLF_CUDART"
-        )
-    return library
+    return _load("LEGOCLF_CUDART", "libcudart", SONAMES, "runtime", "runtime")
 
 
 def load_nvrtc() -> Any:
@@ -43,13 +37,7 @@ def load_nvrtc() -> Any:
     Raises:
         LegoclfError: there is none, or the named one does not load.
     """
-    library = _load("LEGOCLF_NVRTC", "libnvrtc", NVRTC_SONAMES)
-    if library is None:
-        raise LegoclfError(
-            "no CUDA compiler (libnvrtc.so) found; on a Jetson: sudo apt install nvidia-jetpack; "
-            "elsewhere install CUDA's NVRTC, or name the library in LEGOCLF_NVRTC"
-        )
-    return library
+    return _load("LEGOCLF_NVRTC", "libnvrtc", NVRTC_SONAMES, "compiler", "NVRTC")
 
 
 def load_driver(runtime: Any) -> Any:
@@ -80,8 +68,13 @@ def installed_runtime_version() -> str:
     return "{}.{}".format(number.value // 1000, number.value % 1000 // 10)
 
 
-def _load(variable: str, name: str, sonames: Sequence[str]) -> Any:
-    """The library that an environment variable names, else the first that loads; None if none does."""
+def _load(variable: str, name: str, sonames: Sequence[str], what: str, part: str) -> Any:
+    """The library that an environment variable names, else the first that loads.
+
+    Args:
+        what: CUDA's what it is, for the error.
+        part: the part of CUDA to install where there is none.
+    """
     named = os.environ.get(variable)
     if named:
         try:
@@ -93,7 +86,10 @@ def _load(variable: str, name: str, sonames: Sequence[str]) -> Any:
             return ctypes.CDLL(path)
         except OSError:
             continue
-    return None
+    raise LegoclfError(
+        "no CUDA {} ({}.so) found; on a Jetson: sudo apt install nvidia-jetpack; "
+        "elsewhere install CUDA's {}, or name the library in {}".format(what, name, part, variable)
+    )
 
 
 def _candidates(name: str, sonames: Sequence[str]) -> Iterator[str]:

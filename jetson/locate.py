@@ -20,7 +20,7 @@ from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from legoclf.errors import LegoclfError, UsageError
+from legoclf.errors import LegoclfError, UsageError, check_range
 from legoclf.jetson.table import LearntTable, TableLight, difference
 
 METHODS = ("contours", "background")
@@ -281,5 +281,4 @@ def _check_options(options: LocatorOptions) -> None:
         ("--adapt_frames", options.adapt_frames, 1, 1000000),
         ("--relearn_frames", options.relearn_frames, 0, 1000000),
     ):
-        if not low <= value <= high:
-            raise UsageError("{}: got {}, expected {} to {}".format(flag, value, low, high))
+        check_range(flag, value, low, high)

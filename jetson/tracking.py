@@ -11,7 +11,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from legoclf.errors import UsageError
+from legoclf.errors import UsageError, check_range
 from legoclf.jetson.association import centre, match, settle
 from legoclf.jetson.locate import Box
 from legoclf.jetson.result import UNKNOWN
@@ -294,5 +294,4 @@ def _check_options(options: TrackerOptions) -> None:
         ("--max_step", options.max_step_share, 0, 100),
         ("--min_probability", options.min_probability, 0, 1),
     ):
-        if not low <= value <= high:
-            raise UsageError("{}: got {}, expected {} to {}".format(flag, value, low, high))
+        check_range(flag, value, low, high)

@@ -40,6 +40,16 @@ def missing_package(package: str, extra: str) -> LegoclfError:
     )
 
 
+def check_range(flag: str, value: float, low: float, high: float) -> None:
+    """Refuse a value outside its range, and one that is no number.
+
+    Raises:
+        UsageError: the message names the flag.
+    """
+    if not low <= value <= high:
+        raise UsageError("{}: got {}, expected {} to {}".format(flag, value, low, high))
+
+
 def printable(text: str) -> str:
     """``text`` in one line, fit for a terminal: what cannot be shown is escaped as in a Python string.
 
