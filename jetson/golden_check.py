@@ -13,7 +13,7 @@ from legoclf.bundle import GOLDEN_FILE, Bundle
 from legoclf.errors import BundleError, LegoclfError
 from legoclf.golden import Golden, read_golden
 from legoclf.jetson.frame import Frame
-from legoclf.jetson.preprocessor import GoldenImages, check_preprocessing
+from legoclf.jetson.preprocessor import check_preprocessing
 
 #: From this compute capability on, TensorRT's FP32 multiplies in TF32, whose mantissa is FP16's.
 TF32_FROM = (8, 0)
@@ -45,8 +45,7 @@ def check_at_start(runtime: Any, bundle: Bundle) -> None:
             )
         )
     golden = read_golden(bundle)
-    images = GoldenImages(golden.images, golden.tensors, golden.bound_levels_max, golden.bound_levels_mean)
-    prepared = check_preprocessing(runtime.preprocess, images, bundle.contract)
+    prepared = check_preprocessing(runtime.preprocess, golden, bundle.contract)
     if not prepared.passed:
         raise _mismatch(bundle, "preprocessing", prepared.reason)
     # One by one, as golden.npz was made and as a camera's frames come.

@@ -1,11 +1,12 @@
 """From a camera's frame to the network's input tensor: the interface, the CPU, and the check at start-up."""
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
 from legoclf.contract import COLOUR_ORDERS, GEOMETRIES, RESAMPLES, InputContract
 from legoclf.errors import UsageError
+from legoclf.golden import Golden
 from legoclf.jetson.frame import Frame, to_bgr
 from legoclf.preprocess import fastest_fit, preprocess
 
@@ -70,18 +71,6 @@ def check_roi(frame: Frame, roi: Optional[Roi]) -> Roi:
     return x, y, width, height
 
 
-class GoldenImages(NamedTuple):
-    """What golden.npz has for preprocessing (docs/bundle.md section 4).
-
-    images: uint8 [H, W, 3] each, RGB. tensors: float32 [N, 3, H, W]. Bounds in levels of 255.
-    """
-
-    images: List[np.ndarray]
-    tensors: np.ndarray
-    bound_levels_max: float
-    bound_levels_mean: float
-
-
 class GoldenResult(NamedTuple):
     """How far prepared golden images are from the golden tensors, in levels of 255.
 
@@ -97,7 +86,7 @@ class GoldenResult(NamedTuple):
 
 def check_preprocessing(
     preprocessor: Union[Preprocessor, Callable[..., np.ndarray]],
-    golden: GoldenImages,
+    golden: Golden,
     contract: InputContract,
 ) -> GoldenResult:
     """Prepare the golden images as frames of a camera, and compare with the golden tensors.
@@ -131,7 +120,7 @@ def _levels(got: np.ndarray, expected: np.ndarray, contract: InputContract) -> n
     return np.round(np.where(np.isfinite(difference), difference, 255.0), 3)
 
 
-def _reason(worst: float, mean: float, golden: GoldenImages, contract: InputContract) -> str:
+def _reason(worst: float, mean: float, golden: Golden, contract: InputContract) -> str:
     differs = (
         "levels differ by {:.3g} of 255 at most and {:.3g} on average (bounds {:.3g} and {:.3g})".format(
             worst, mean, golden.bound_levels_max, golden.bound_levels_mean
@@ -141,7 +130,7 @@ def _reason(worst: float, mean: float, golden: GoldenImages, contract: InputCont
     return "{}: {}".format(differs, suspect) if suspect else differs
 
 
-def _suspect(golden: GoldenImages, contract: InputContract) -> str:
+def _suspect(golden: Golden, contract: InputContract) -> str:
     """Which field of the contract the golden tensors contradict, by trying the others; empty if none."""
 
     def fits(candidate: InputContract) -> bool:
@@ -173,7 +162,7 @@ def _contradiction(name: str, said: Any, fitting: Any) -> str:
     return "model.json says input.{} {}, the golden tensors were made with {}".format(name, said, fitting)
 
 
-def _scale_and_offset(golden: GoldenImages, contract: InputContract) -> Tuple[float, float]:
+def _scale_and_offset(golden: Golden, contract: InputContract) -> Tuple[float, float]:
     """Those with which the reference's levels come nearest to the golden tensors."""
     plain = contract._replace(scale=1.0, offset=0.0)
     levels = np.stack([preprocess(image, plain) for image in golden.images])
