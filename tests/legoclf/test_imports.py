@@ -1,24 +1,29 @@
 """The promise of the 3.6 zone: its modules import with NumPy alone."""
 
-import os
+import importlib
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
 import legoclf
+import legoclf.benchmarks.device
 import legoclf.convert.engine
 import legoclf.jetson
 
 
 def modules_of(package):
-    """The names of a package and of the modules right in it."""
-    folder = os.path.dirname(package.__file__)
-    files = [name for name in os.listdir(folder) if name.endswith(".py") and not name.startswith("__")]
-    return [package.__name__, *sorted("{}.{}".format(package.__name__, name[:-3]) for name in files)]
+    """The names of a package, and of the modules and packages right in it that are no stage of their own."""
+    found = [package.__name__]
+    for _, name, is_package in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        if not name.endswith("__main__") and not (is_package and package is legoclf):
+            found += modules_of(importlib.import_module(name)) if is_package else [name]
+    return sorted(found)
 
 
-MODULES = modules_of(legoclf) + modules_of(legoclf.jetson) + modules_of(legoclf.convert.engine)
+ZONE = (legoclf, legoclf.jetson, legoclf.convert.engine, legoclf.benchmarks.device)
+MODULES = [module for package in ZONE for module in modules_of(package)]
 
 #: Imports one module while all that the extras bring is refused.
 PROGRAM = """
@@ -35,9 +40,10 @@ import {module}
 """
 
 REFUSED = [
-    "PIL", "cv2", "embreex", "google", "h5py", "keras", "onnx", "onnxruntime", "onnxslim", "pycuda", "scipy",
+    "PIL", "bottle", "cv2", "embreex", "google", "h5py", "keras", "onnx", "onnxruntime", "onnxslim", "paho",
+    "prometheus_client", "pycuda", "scipy",
     "simplejpeg", "tensorflow", "tensorflow_hub", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings",
-    "tf2onnx", "tf_keras", "tqdm", "trimesh",
+    "tf2onnx", "tf_keras", "tqdm", "trimesh", "waitress",
 ]  # fmt: skip
 
 
