@@ -47,6 +47,17 @@ JETPACK_BY_L4T: Dict[str, str] = {
 MAJOR_BY_L4T: Dict[str, str] = {"32": "4", "35": "5", "36": "6", "38": "7"}
 
 
+#: MiB that a build of a MobileNet's engine takes on a Jetson. An estimate, not a measurement: about 1 GiB for
+#: TensorRT 8.2 with the cuDNN and cuBLAS it loads, and half as much for CUDA's context and the workspace.
+BUILD_MIB = 1536
+
+#: How a Jetson gets swap for it.
+ADD_SWAP = (
+    "sudo fallocate -l 4G /swapfile && sudo chmod 600 /swapfile && "
+    "sudo mkswap /swapfile && sudo swapon /swapfile"
+)
+
+
 class Device(NamedTuple):
     """One machine. Memory in MiB; None where the machine does not tell.
 

@@ -4,16 +4,7 @@ import signal
 from typing import List, Optional
 
 from legoclf.errors import LegoclfError
-from legoclf.jetson.device import Device
-
-#: MiB that a build of a MobileNet takes on a Jetson. An estimate, not a measurement: about 1 GiB for
-#: TensorRT 8.2 with the cuDNN and cuBLAS it loads, and half as much for CUDA's context and the workspace.
-BUILD_MIB = 1536
-
-ADD_SWAP = (
-    "sudo fallocate -l 4G /swapfile && sudo chmod 600 /swapfile && "
-    "sudo mkswap /swapfile && sudo swapon /swapfile"
-)
+from legoclf.jetson.device import ADD_SWAP, BUILD_MIB, Device
 
 _OUT_OF_MEMORY = ("out of memory", "bad_alloc", "memoryerror", "cannot allocate memory")
 

@@ -11,13 +11,12 @@ import time
 
 import pytest
 
-from legoclf.convert.engine import memory
 from legoclf.convert.engine.build import BuildConfig
 from legoclf.convert.engine.elapsed import Elapsed
 from legoclf.convert.engine.memory import explain_exit, memory_warning
 from legoclf.convert.engine.worker import build_in_child
 from legoclf.errors import LegoclfError, UsageError
-from legoclf.jetson.device import Device
+from legoclf.jetson.device import BUILD_MIB, Device
 
 #: As much of TensorRT as a build needs to begin; it then refuses the empty graph.
 BEGINS = "class ILogger(object):\n    pass\n__version__ = '8.2.1.8'\n"
@@ -204,7 +203,7 @@ def test_enough_memory_and_unknown_memory_are_no_warning(device):
 
 
 def test_the_figure_of_a_build_counts_ram_and_swap_together():
-    enough = memory.BUILD_MIB - 800
+    enough = BUILD_MIB - 800
     assert memory_warning(NANO._replace(ram_available_mib=enough)) is None
     assert memory_warning(NANO._replace(ram_available_mib=enough - 1)) is not None
 
