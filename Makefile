@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo check zone system test slow gpu-test clean
+.PHONY: help install demo check zone system test slow gpu-test bench bench-short wheel clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -3
@@ -19,7 +19,7 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("legoclf trains on Python 3.11 to 3.13, and " + sys.executable + " is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,render,openvino,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,render,openvino,bench,dev]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps tensorflow-hub tf-keras setuptools
 	@touch $(INSTALLED)
 
@@ -30,7 +30,7 @@ demo: $(INSTALLED)
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/vermin --target=3.6- --violations --eval-annotations --no-tips legoclf jetson convert/engine benchmarks/live.py benchmarks/live_command.py
+	$(BIN)/vermin --target=3.6- --violations --eval-annotations --no-tips legoclf jetson convert/engine benchmarks/device
 	rm -rf build
 	$(BIN)/python -m pip install --quiet --no-deps --target build/lint .
 	cd build/lint && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p legoclf
@@ -46,7 +46,7 @@ system: $(INSTALLED)
 	$(BIN)/python tests/system.py
 
 test: check system zone
-	$(BIN)/pytest -m "not slow and not gpu"
+	$(BIN)/pytest -m "not slow and not gpu" -n auto --maxprocesses 8 --dist loadfile
 
 slow: $(INSTALLED)
 	$(BIN)/pytest -m slow
@@ -55,5 +55,16 @@ slow: $(INSTALLED)
 gpu-test: $(INSTALLED)
 	$(BIN)/pytest -m gpu -rs
 
+# Every benchmark of this machine, in under 15 minutes on two cores: tables and a page in ./benchmark.
+bench: $(INSTALLED)
+	$(BIN)/legoclf benchmark suite
+
+bench-short: $(INSTALLED)
+	$(BIN)/legoclf benchmark suite --short
+
+# One wheel for every machine, in ./dist; the same commit gives the same bytes.
+wheel: $(INSTALLED)
+	$(BIN)/python deploy/build_wheel.py dist
+
 clean:
-	rm -rf .venv .venv36 .venv36new build demo
+	rm -rf .venv .venv36 .venv36new build dist demo benchmark

@@ -40,8 +40,8 @@ _GRACE_S = 1.0
 _KEPT_LINES = 20
 #: The child has the parent's module search path: with -m, a folder `legoclf` here would come first.
 _PROGRAM = (
-    "import os, sys; sys.path[:] = sys.argv[1].split(os.pathsep); "
-    "from legoclf.jetson.capture_worker import main; sys.exit(main(sys.argv[2:]))"
+    "import sys; sys.path[:] = sys.argv[3:]; "
+    "from legoclf.jetson.capture_worker import main; sys.exit(main(sys.argv[1:3]))"
 )
 
 
@@ -84,9 +84,9 @@ class CaptureProcess:
                     sys.executable,
                     "-c",
                     _PROGRAM,
-                    os.pathsep.join(sys.path),
                     str(theirs.fileno()),
                     str(self._memory),
+                    *sys.path,
                 ],
                 pass_fds=(theirs.fileno(), self._memory),
                 stdin=subprocess.DEVNULL,

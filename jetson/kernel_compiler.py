@@ -7,6 +7,7 @@ made is kept in the user's cache.
 import ctypes
 import hashlib
 import os
+import pkgutil
 import tempfile
 import threading
 from typing import Any, Dict, List, Sequence, Tuple
@@ -173,8 +174,7 @@ def load_kernels(cuda: Cuda, cache_dir: str = "") -> Kernels:
     """
     capability = cuda.compute_capability()
     nvrtc = Nvrtc(load_nvrtc())
-    with open(SOURCE, "rb") as file:
-        source = file.read()
+    source = kernel_source()
     cached = os.path.join(
         cache_dir or os.path.join(default_cache_dir(), "kernels"),
         _key(source, [nvrtc.version(), *nvrtc.options(capability)]),
@@ -192,6 +192,13 @@ def load_kernels(cuda: Cuda, cache_dir: str = "") -> Kernels:
     kernels = Kernels(driver, image)
     _keep(cached, image)
     return kernels
+
+
+def kernel_source() -> bytes:
+    """What stands in :data:`SOURCE`, where legoclf is a zip file too."""
+    source = pkgutil.get_data("legoclf.jetson", "kernels/" + os.path.basename(SOURCE))
+    assert source is not None
+    return source
 
 
 def _key(source: bytes, facts: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ VENVS = {
     ".venv36new": (ROOT / "tests" / "zone-requirements-new.txt", "pip==21.3.1"),
 }
 PIP_INSTALL = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-TESTS = ("tests/legoclf", "tests/jetson", "tests/convert/engine")
+TESTS = ("tests/legoclf", "tests/jetson", "tests/convert/engine", "tests/benchmarks/device")
 
 
 def find_python36() -> str | None:
@@ -57,13 +57,8 @@ def make_venv(python: str, venv: Path, requirements: Path, pip: str | None) -> N
 
 
 def build_wheel(folder: Path) -> Path:
-    """A wheel of the checkout, built without leaving anything there."""
-    (folder / "extra.cfg").write_text(
-        f"[build]\nbuild_base = {folder}/build\n[egg_info]\negg_base = {folder}\n"
-    )
-    environment = dict(os.environ, DIST_EXTRA_CONFIG=str(folder / "extra.cfg"))
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), "."]
-    subprocess.run(pip, cwd=ROOT, env=environment, check=True)
+    """A wheel of the checkout, as `make wheel` builds it."""
+    subprocess.run([sys.executable, ROOT / "deploy/build_wheel.py", folder], check=True)
     return next(folder.glob("*.whl"))
 
 

@@ -30,8 +30,7 @@ KEPT_LINES = 40
 
 #: The child has the parent's module search path: with -m, a folder `legoclf` here would come first.
 _PROGRAM = (
-    "import os, sys; sys.path[:] = sys.argv[1].split(os.pathsep); "
-    "from legoclf.convert.engine.worker import main; sys.exit(main())"
+    "import sys; sys.path[:] = sys.argv[1:]; from legoclf.convert.engine.worker import main; sys.exit(main())"
 )
 
 
@@ -70,7 +69,7 @@ class _Child:
         self._elapsed = elapsed
         self._verbose = verbose
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, os.pathsep.join(sys.path)],
+            [sys.executable, "-c", _PROGRAM, *sys.path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
