@@ -27,16 +27,23 @@ class OnnxRuntime(Runtime):
     Args:
         threads: within one inference; None shares the cores out among ``parallel``.
         parallel: inferences at once; None for PARALLEL where there are so many cores.
+        graph: which of the bundle's ONNX graphs.
     """
 
-    def __init__(self, bundle: Bundle, threads: Optional[int] = None, parallel: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: Optional[int] = None,
+        parallel: Optional[int] = None,
+        graph: str = ONNX_MODEL,
+    ) -> None:
         for name, value in (("threads", threads), ("parallel", parallel)):
             if value is not None and value < 1:
                 raise UsageError("{}: got {}, expected 1 or more".format(name, value))
         cores = available_cores()
         many = min(PARALLEL, cores) if parallel is None else parallel
         self._session: Optional[OnnxRuntimeSession] = OnnxRuntimeSession(
-            bundle.file(ONNX_MODEL), max(1, cores // many) if threads is None else threads
+            bundle.file(graph), max(1, cores // many) if threads is None else threads
         )
         super().__init__(bundle, self._session.outputs)
         self.parallel = many

@@ -1,19 +1,20 @@
-"""Rate of the live loop against the bare session on this machine: frames from memory, no window.
+"""Rate of the live loop against the bare session on this machine, and the age of its answers.
 
-    legoclf benchmark live [BUNDLE] [--backend tensorrt] [--source URI]
+    legoclf benchmark live [BUNDLE] [--backend tensorrt] [--source URI] [--source_fps 30]
 
 The bare session runs on one tensor that lies ready. The loop reads 640x480 frames, prepares each, keeps the
 order and smooths the answers. Both run in turns within one process, so that a noisy machine slows them
-alike: the ratio holds where the rates drift.
+alike: the ratio holds where the rates drift. In the same turns the loop runs on a source of a camera's rate,
+which tells how old its answers are, and counts the frames that were dropped or answered twice.
 """
 
 import argparse
-import json
-import sys
 
-from legoclf.errors import UsageError
+from legoclf.benchmarks.device.emit import add_output_flags, check_output_flags, emit
+from legoclf.errors import UsageError, check_range
 
 DEFAULT_SOURCE = "synthetic://?width=640&height=480&fps=0"
+_SOURCE_FPS = 30.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_SOURCE,
         help="one that is faster than the model ({})".format(DEFAULT_SOURCE),
     )
+    parser.add_argument(
+        "--source_fps",
+        type=float,
+        default=_SOURCE_FPS,
+        help="of a source made in memory that the loop runs on too; 0 leaves it out ({:g})".format(
+            _SOURCE_FPS
+        ),
+    )
     parser.add_argument("--frames", type=int, default=100, help="in a turn (100)")
     parser.add_argument("--rounds", type=int, default=15, help="turns of each; the median counts (15)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_output_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,13 +49,16 @@ def run(args: argparse.Namespace) -> int:
     for name in ("frames", "rounds"):
         if getattr(args, name) < 2:
             raise UsageError("--{}: got {}, expected 2 or more".format(name, getattr(args, name)))
-    from legoclf.benchmarks.live import measure
+    if args.source_fps:
+        check_range("--source_fps", args.source_fps, 1, 1000)
+    check_output_flags(args)
+    from legoclf.benchmarks.device.conditions import Watch
+    from legoclf.benchmarks.device.live import measure
+    from legoclf.benchmarks.device.result import Result
     from legoclf.bundle import Bundle, find_bundle
 
     bundle = Bundle.open(find_bundle(args.bundle))
-    result = measure(bundle, args.backend, args.source, args.frames, args.rounds)
-    if args.json:
-        sys.stdout.write(json.dumps(result.as_json(), indent=2, ensure_ascii=False) + "\n")
-    else:
-        sys.stdout.write(result.as_text())
+    with Watch(args.command_line) as watch:
+        found = measure(bundle, args.backend, args.source, args.frames, args.rounds, args.source_fps)
+    emit(Result("live", watch.header(), found.series, found.ratios, found.facts), args)
     return 0

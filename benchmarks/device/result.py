@@ -13,7 +13,7 @@ nobody can look behind settles nothing. Python 3.6.
 import json
 import os
 import tempfile
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple
 
 from legoclf.benchmarks.device.samples import Estimate, Summary, Turns, paired_ratio, share, summarise
 from legoclf.errors import LegoclfError
@@ -32,19 +32,24 @@ UNITS = {
     "right": "higher",
 }
 
-#: What the header of a result must tell.
-HEADER = (
-    "device",
-    "jetpack",
-    "cores",
-    "python",
-    "versions",
-    "clocks",
-    "power_mode",
-    "date",
-    "command",
-    "unsteady",
-)
+_NONE = type(None)
+
+#: What the header of a result must tell, and of which types.
+HEADER: Dict[str, Any] = {
+    "device": str,
+    "jetpack": (str, _NONE),
+    "cores": int,
+    "python": str,
+    "versions": dict,
+    "clocks": dict,
+    "power_mode": (str, _NONE),
+    "date": str,
+    "command": str,
+    "unsteady": list,
+}
+
+#: No sample is so large, in any unit.
+_LARGEST = 1e15
 
 #: Digits that are kept of a sample: a thousandth of a percent.
 _DIGITS = 5
@@ -156,7 +161,7 @@ def load(path: str) -> Result:
     try:
         with open(path, encoding="utf-8") as stream:
             record = json.load(stream)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise LegoclfError("{}: not a benchmark result: {}".format(path, error)) from error
     return parse(record, path)
 
@@ -180,18 +185,18 @@ def parse(record: Any, path: str) -> Result:
     kind, header, facts = record.get("kind"), record.get("header"), record.get("facts")
     if not isinstance(kind, str) or not isinstance(header, dict) or not isinstance(facts, dict):
         raise LegoclfError("{}: has no kind, header or facts".format(path))
-    missing = [name for name in HEADER if name not in header]
-    if missing:
-        raise LegoclfError("{}: its header does not tell: {}".format(path, ", ".join(missing)))
+    _check_header(header, path)
     series = [_series(each, path) for each in _list(record, "series", path)]
     if not series:
         raise LegoclfError("{}: has no samples; figures without their raw samples are not taken".format(path))
     names = [one.name for one in series]
     if len(set(names)) < len(names):
         raise LegoclfError("{}: two series have one name".format(path))
-    result = Result(
-        kind, header, series, [_ratio(each, path) for each in _list(record, "ratios", path)], facts
-    )
+    ratios = [_ratio(each, path) for each in _list(record, "ratios", path)]
+    names = [ratio.name for ratio in ratios]
+    if len(set(names)) < len(names):
+        raise LegoclfError("{}: two ratios have one name".format(path))
+    result = Result(kind, header, series, ratios, facts)
     for ratio in result.ratios:
         try:
             result.ratio(ratio)
@@ -202,6 +207,19 @@ def parse(record: Any, path: str) -> Result:
     return result
 
 
+def _check_header(header: Dict[str, Any], path: str) -> None:
+    missing = [name for name in HEADER if name not in header]
+    if missing:
+        raise LegoclfError("{}: its header does not tell: {}".format(path, ", ".join(missing)))
+    for name, kinds in HEADER.items():
+        if not isinstance(header[name], kinds):
+            raise LegoclfError(
+                "{}: its header's {} is {!r}, of another type than expected".format(path, name, header[name])
+            )
+    if not all(isinstance(reason, str) for reason in header["unsteady"]):
+        raise LegoclfError("{}: its header's unsteady is no list of reasons".format(path))
+
+
 def _series(record: Any, path: str) -> Series:
     try:
         name, unit, turns = record["name"], record["unit"], record["turns"]
@@ -209,7 +227,7 @@ def _series(record: Any, path: str) -> Series:
         raise LegoclfError(
             "{}: a series has no {}; figures without their raw samples are not taken".format(path, error)
         ) from error
-    if unit not in UNITS:
+    if not isinstance(unit, str) or unit not in UNITS:
         raise LegoclfError(
             "{}: series '{}': unit {!r}, expected one of {}".format(path, name, unit, ", ".join(UNITS))
         )
@@ -217,6 +235,8 @@ def _series(record: Any, path: str) -> Series:
         raise LegoclfError(
             "{}: series '{}' has no raw samples: turns of numbers of 0 or more".format(path, name)
         )
+    if unit == "right" and any(value not in (0, 1) for turn in turns for value in turn):
+        raise LegoclfError("{}: series '{}': expected 1 or 0 for each image".format(path, name))
     return Series(str(name), unit, turns)
 
 
@@ -245,7 +265,7 @@ def _is_turn(turn: Any) -> bool:
         isinstance(turn, list)
         and bool(turn)
         and all(
-            isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
+            isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _LARGEST
             for value in turn
         )
     )
@@ -256,14 +276,20 @@ def _short(value: float) -> float:
 
 
 def _as_text(record: Dict[str, Any]) -> str:
-    """JSON whose turns stand on a line each, as people and version control can read."""
-    turns: List[Sequence[float]] = []
-    for series in record["series"]:
-        turns += series["turns"]
-        series["turns"] = [
-            "@{}@".format(len(turns) - len(series["turns"]) + place) for place in range(len(series["turns"]))
-        ]
-    text = json.dumps(record, indent=1, ensure_ascii=False)
-    for place, turn in enumerate(turns):
-        text = text.replace('"@{}@"'.format(place), json.dumps(turn, separators=(",", ":")), 1)
-    return text + "\n"
+    """JSON in which a turn stands on one line, as people and version control can read it."""
+    parts = []
+    for name, value in record.items():
+        if name == "series":
+            text = "[\n" + ",\n".join(_series_text(one) for one in value) + "\n ]"
+        else:
+            text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).replace("\n", "\n ")
+        parts.append(" {}: {}".format(json.dumps(name), text))
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _series_text(series: Dict[str, Any]) -> str:
+    name, unit = (json.dumps(series[key], ensure_ascii=False) for key in ("name", "unit"))
+    turns = ",\n".join(
+        "   " + json.dumps(turn, separators=(",", ":"), allow_nan=False) for turn in series["turns"]
+    )
+    return '  {{"name": {}, "unit": {}, "turns": [\n{}]}}'.format(name, unit, turns)

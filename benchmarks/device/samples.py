@@ -14,6 +14,9 @@ import numpy as np
 #: What an interval covers, at least.
 CONFIDENCE = 0.95
 
+#: One side of what it does not cover is one part of so many.
+_ONE_SIDE = 40
+
 #: Turns that an interval of that confidence needs: the smallest to the largest of 6 cover 96.9 %.
 LEAST_TURNS = 6
 
@@ -111,13 +114,12 @@ def _outer_rank(count: int) -> Optional[int]:
 
     The median lies outside the values ranked r to n-1-r with probability 2 P(B <= r), B binomial (n, 1/2).
     """
-    allowed = (1 - CONFIDENCE) / 2
-    below, chosen = 0.0, None
-    combinations = 1.0
+    below, chosen = 0, None
+    combinations = 1  # in whole numbers, which do not overflow
     for left_out in range(count):
-        below += combinations / 2.0**count
-        if below > allowed:
+        below += combinations
+        if below * _ONE_SIDE > 2**count:
             break
         chosen = left_out
-        combinations *= (count - left_out) / float(left_out + 1)
+        combinations = combinations * (count - left_out) // (left_out + 1)
     return chosen
