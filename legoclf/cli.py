@@ -39,22 +39,60 @@ COMMANDS: Dict[str, Command] = {
         "legoclf.convert.verify_command", "prove that a bundle's graphs say the same", TRAINING_PYTHON
     ),
     "camera": Command("legoclf.jetson.camera_command", "name what a camera sees, live"),
+    "serve": Command("legoclf.jetson.serve_command", "name images that come over HTTP"),
+    "capture": Command("legoclf.jetson.capture_command", "fill class folders from a camera"),
+    "doctor": Command(
+        "legoclf.jetson.doctor_command", "what stands in the way on this machine, and its mend"
+    ),
+    "bundle pack": Command("legoclf.jetson.pack_command", "a bundle and its runtime as one file"),
     "data check": Command(
         "legoclf.data.check_command", "look a folder of photos over, and show its split", TRAINING_PYTHON
     ),
     "data render": Command(
         "legoclf.data.render_command", "render a data set of bricks from part geometry", TRAINING_PYTHON
     ),
+    "benchmark": Command(
+        "legoclf.benchmarks.device.inference_command", "latency, accuracy and roofline of a bundle here"
+    ),
+    "benchmark live": Command(
+        "legoclf.benchmarks.device.live_command", "rate of the live loop against the bare session"
+    ),
+    "benchmark serving": Command(
+        "legoclf.benchmarks.device.serving_command", "rate of POST /classify against the bare session"
+    ),
+    "benchmark roofline": Command(
+        "legoclf.benchmarks.device.roofline_command", "what each board could reach at best"
+    ),
+    "benchmark training": Command(
+        "legoclf.benchmarks.training_command",
+        "stages of training, against Keras and scikit-learn",
+        TRAINING_PYTHON,
+    ),
+    "benchmark retrain": Command(
+        "legoclf.benchmarks.retrain_command", "time and accuracy against retrain.py", TRAINING_PYTHON
+    ),
     "benchmark extract": Command(
         "legoclf.benchmarks.extract_command",
         "rate of feature extraction against the bare ONNX Runtime",
         TRAINING_PYTHON,
     ),
-    "benchmark live": Command(
-        "legoclf.benchmarks.live_command", "rate of the live loop against the bare session"
+    "benchmark conversion": Command(
+        "legoclf.benchmarks.conversion_command", "time, size and drift of each artefact", TRAINING_PYTHON
     ),
-    "benchmark retrain": Command(
-        "legoclf.benchmarks.retrain_command", "time and accuracy against retrain.py", TRAINING_PYTHON
+    "benchmark scaling": Command(
+        "legoclf.benchmarks.scaling_command", "time and memory by number of images", TRAINING_PYTHON
+    ),
+    "benchmark startup": Command(
+        "legoclf.benchmarks.startup_command", "start-up time of every subcommand", TRAINING_PYTHON
+    ),
+    "benchmark compare": Command(
+        "legoclf.benchmarks.compare_command", "two results: significant or noise", TRAINING_PYTHON
+    ),
+    "benchmark report": Command(
+        "legoclf.benchmarks.report_command", "results as one page, with plots", TRAINING_PYTHON
+    ),
+    "benchmark suite": Command(
+        "legoclf.benchmarks.suite_command", "all benchmarks in one run", TRAINING_PYTHON
     ),
     "demo": Command("legoclf.retrain.demo_command", "the whole path on rendered bricks", TRAINING_PYTHON),
 }
@@ -126,6 +164,7 @@ def parse(name: str, module: Any, arguments: List[str]) -> argparse.Namespace:
     parser = _Parser(
         prog="legoclf " + name,
         description=module.__doc__,
+        epilog=_more_of(name),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -137,10 +176,21 @@ def parse(name: str, module: Any, arguments: List[str]) -> argparse.Namespace:
     return args
 
 
+def _more_of(name: str) -> Optional[str]:
+    """The subcommands of two words whose first is a subcommand of its own; None if there are none."""
+    more = [(other, command) for other, command in COMMANDS.items() if other.startswith(name + " ")]
+    if not more:
+        return None
+    return "\n".join(["more:"] + ["  legoclf {:<22}{}".format(other, each.summary) for other, each in more])
+
+
 def _find_command(arguments: List[str]) -> Tuple[str, List[str]]:
     """The subcommand (one or two words) and the arguments behind it; a group alone is itself."""
     first = arguments[0]
+    if " ".join(arguments[:2]) in COMMANDS:
+        return " ".join(arguments[:2]), arguments[2:]
     if first in COMMANDS:
+        _check_is_no_misspelling(arguments)
         return first, arguments[1:]
     names = [name.split()[0] for name in COMMANDS]
     if first not in names:
@@ -148,11 +198,20 @@ def _find_command(arguments: List[str]) -> Tuple[str, List[str]]:
     if len(arguments) == 1 or arguments[1] in ("-h", "--help"):
         return first, []
     both = first + " " + arguments[1]
-    if both not in COMMANDS:
-        raise UsageError(
-            "no subcommand {!r}{}; see legoclf {} --help".format(both, _nearest(both, list(COMMANDS)), first)
-        )
-    return both, arguments[2:]
+    raise UsageError(
+        "no subcommand {!r}{}; see legoclf {} --help".format(both, _nearest(both, list(COMMANDS)), first)
+    )
+
+
+def _check_is_no_misspelling(arguments: List[str]) -> None:
+    """Refuse `benchmark lvie`: no flag, no file, and all but a subcommand of two words."""
+    group = [name for name in COMMANDS if name.startswith(arguments[0] + " ")]
+    if len(arguments) < 2 or not group or arguments[1].startswith("-") or os.path.exists(arguments[1]):
+        return
+    both = " ".join(arguments[:2])
+    near = _nearest(both, group, cutoff=0.85)
+    if near:
+        raise UsageError("no subcommand {!r}{}; see legoclf {} --help".format(both, near, arguments[0]))
 
 
 def _overview(group: str) -> str:
@@ -160,7 +219,7 @@ def _overview(group: str) -> str:
     if not group:
         lines += ["From a folder of photos to a classifier at camera rate on a Jetson Nano.", ""]
     lines += [
-        "  {:<20}{}".format(name, command.summary)
+        "  {:<22}{}".format(name, command.summary)
         for name, command in COMMANDS.items()
         if not group or name.split()[0] == group
     ]
@@ -191,6 +250,6 @@ def _unknown_argument(argument: str, parser: argparse.ArgumentParser) -> str:
     return "unknown flag {}{} (see {} --help)".format(flag, _nearest(flag, known), parser.prog)
 
 
-def _nearest(word: str, known: List[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+def _nearest(word: str, known: List[str], cutoff: float = 0.5) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=cutoff)
     return "; did you mean {}?".format(close[0]) if close else ""
