@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from legoclf.retrain.blas import one_blas_thread
+
 
 @dataclass(frozen=True)
 class Features:
@@ -78,6 +80,7 @@ def accuracy_and_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[
     return float((logits.argmax(axis=1) == labels).mean()), float(cross_entropy.mean())
 
 
+@one_blas_thread
 def train_sgd(
     train: Features,
     validation: Features,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from legoclf.retrain.blas import one_blas_thread
 from legoclf.retrain.heads import Features, Head, accuracy_and_cross_entropy
 
 LOGGER = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class _Progress:
     validated: bool = False
 
 
+@one_blas_thread
 def train_lbfgs(
     train: Features,
     validation: Features,
