@@ -3,14 +3,13 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+import tf_modules
 from PIL import Image
 
 from legoclf.cli import main
-from legoclf.convert.frozen import import_tensorflow
 
 COLOURS = {"Blue brick": (30, 60, 200), "grün": (20, 160, 60), "red": (190, 30, 30)}
 IMAGES_A_COLOUR = 30
@@ -38,17 +37,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A feature vector that sees colours and converts in seconds, as a local SavedModel: 32x32 to 16."""
-    tf = import_tensorflow()
-    folder = tmp_path_factory.mktemp("module") / "colour_module"
-    kernel = tf.constant(np.random.default_rng(0).normal(0, 2, (3, 3, 3, 16)), tf.float32)
-
-    class Module(tf.Module):  # type: ignore[misc, name-defined]
-        @tf.function(input_signature=[tf.TensorSpec([None, 32, 32, 3], tf.float32)])
-        def __call__(self, image: Any) -> Any:
-            return tf.reduce_mean(tf.nn.relu(tf.nn.conv2d(image, kernel, 4, "VALID")), [1, 2])
-
-    tf.saved_model.save(Module(), str(folder))
-    return folder
+    return tf_modules.colour_module(tmp_path_factory.mktemp("module") / "colour_module")
 
 
 @pytest.fixture(scope="session")
