@@ -37,8 +37,9 @@ class Step:
 STEPS = (
     Step("inference", ("{bundle}", "--image_dir", "{image_dir}")),
     Step("live", ("live", "{bundle}"), ("--rounds", "6", "--frames", "30")),
+    Step("serving", ("serving", "{bundle}")),
     Step("roofline", ("roofline", "{bundle}"), ()),
-    Step("extraction", ("extract", "--image_dir", "{image_dir}"), ("--rounds", "6", "--images", "16")),
+    Step("extraction", ("extract", "--image_dir", "{image_dir}"), ("--rounds", "6", "--images", "8", "--views", "1")),
     Step("training", ("training", "--image_dir", "{image_dir}")),
     Step("conversion", ("conversion", "{bundle}", "--image_dir", "{image_dir}")),
     Step("scaling", ("scaling",)),
@@ -57,7 +58,11 @@ class Outcome:
 
 
 def make_bundle(scratch: Path, image_dir: Path | None, is_short: bool) -> tuple[Path, Path]:
-    """A bundle with its FP16 graph, and the data set it was trained on, rendered where none is named."""
+    """A bundle, with its FP16 graph but for the short form, and the data set that it was trained on.
+
+    Args:
+        image_dir: the data set; None renders bricks.
+    """
     if image_dir is None:
         image_dir = scratch / "bricks"
         count = _RENDERED_SHORT if is_short else _RENDERED
@@ -68,7 +73,8 @@ def make_bundle(scratch: Path, image_dir: Path | None, is_short: bool) -> tuple[
     places |= {"summaries_dir": "logs", "checkpoint_path": "checkpoint"}
     flags = [f"--{flag}={scratch / name}" for flag, name in places.items()]
     _legoclf(["retrain", "--image_dir", str(image_dir), "--bundle", str(bundle), *flags])
-    _legoclf(["convert", str(bundle), "--image_dir", str(image_dir)])
+    if not is_short:  # whose inference is of FP32 alone
+        _legoclf(["convert", str(bundle), "--image_dir", str(image_dir)])
     return bundle, image_dir
 
 
