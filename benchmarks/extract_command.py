@@ -10,10 +10,9 @@ rates drift. The bare rate is the best of the ways to call ONNX Runtime on tenso
 """
 
 import argparse
-import json
-import sys
 from pathlib import Path
 
+from legoclf.benchmarks.device.emit import add_output_flags, check_output_flags, emit
 from legoclf.errors import UsageError
 from legoclf.retrain.engines import ENGINES, PRECISIONS
 from legoclf.retrain.settings import DEFAULT_CACHE_VIEWS
@@ -23,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the flags of `legoclf benchmark extract`."""
     parser.add_argument("--image_dir", type=Path, help="images to read (640x480 JPEGs made for the run)")
     parser.add_argument("--images", type=int, default=80, help="in a round, at most (80)")
-    parser.add_argument("--rounds", type=int, default=15, help="turns of each; the median counts (15)")
+    parser.add_argument("--rounds", type=int, default=15, help="turns of each; 6 or more for intervals (15)")
     parser.add_argument(
         "--views", type=int, default=DEFAULT_CACHE_VIEWS, help=f"augmented, of each ({DEFAULT_CACHE_VIEWS})"
     )
@@ -31,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--extractor", choices=ENGINES, default=ENGINES[0], help="measured beside onnxruntime (onnxruntime)"
     )
     parser.add_argument("--extractor_precision", choices=PRECISIONS, default=PRECISIONS[0], help="(fp32)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--tfhub_module", metavar="HANDLE", help="the feature vector (the embedded one)")
+    add_output_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,13 +43,19 @@ def run(args: argparse.Namespace) -> int:
     if args.views < 0:
         raise UsageError(f"--views: got {args.views}, expected 0 or more")
 
-    from legoclf.benchmarks.extraction import measure
+    check_output_flags(args)
 
-    result = measure(
-        args.image_dir, args.images, args.rounds, args.views, args.extractor, args.extractor_precision
-    )
-    if args.json:
-        sys.stdout.write(json.dumps(result.as_json(), indent=2) + "\n")
-    else:
-        sys.stdout.write(result.as_text())
+    from legoclf.benchmarks.device.conditions import Watch
+    from legoclf.benchmarks.device.result import Result
+    from legoclf.benchmarks.extraction import measure
+    from legoclf.retrain.feature_vector import load_feature_vector
+    from legoclf.user_cache import default_cache_dir
+
+    vector = load_feature_vector(args.tfhub_module, cache_dir=Path(default_cache_dir()))
+    precision = args.extractor_precision
+    with Watch(args.command_line) as watch:
+        measured = measure(
+            vector, args.image_dir, args.images, args.rounds, args.views, args.extractor, precision
+        )
+    emit(Result("extraction", watch.header(), *measured), args)
     return 0

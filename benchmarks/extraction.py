@@ -3,19 +3,20 @@
 Rates count passes through the network: one for each view of an image.
 """
 
-import statistics
+import gc
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import repeat
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from legoclf.benchmarks.device.clock import in_turns
+from legoclf.benchmarks.device.result import Ratio, Series
 from legoclf.contract import unit_range_contract
 from legoclf.cores import available_cores
 from legoclf.errors import LegoclfError
@@ -25,9 +26,8 @@ from legoclf.retrain.augment import Augmentation
 from legoclf.retrain.engines import Engine, open_engine
 from legoclf.retrain.extract import Extractor, Request
 from legoclf.retrain.feature_cache import FeatureCache
-from legoclf.retrain.feature_vector import FeatureVector, load_feature_vector
+from legoclf.retrain.feature_vector import FeatureVector
 from legoclf.session import OnnxRuntimeSession
-from legoclf.user_cache import default_cache_dir
 
 #: Batch sizes tried for the bare rate.
 BARE_BATCH_SIZES = (1, 4, 16)
@@ -39,83 +39,36 @@ DISTORTIONS = Augmentation(random_crop=10, random_scale=10, random_brightness=10
 CANDIDATE_ROUNDS = 3
 
 
-@dataclass(frozen=True)
-class ExtractionResult:
-    """Seconds of each round of ``images`` images, ``passes`` through the network.
-
-    candidates: the ways to call ONNX Runtime alone, tried first. bare: the fastest of them, in turns
-    with extraction. extraction: by engine, ONNX Runtime's first.
-    """
-
-    images: int
-    passes: int
-    cores: int
-    candidates: dict[str, list[float]]
-    bare: list[float]
-    extraction: dict[str, list[float]]
-
-    @property
-    def fastest(self) -> str:
-        """The fastest way to call ONNX Runtime alone."""
-        return min(self.candidates, key=lambda name: statistics.median(self.candidates[name]))
-
-    def ratios(self) -> dict[str, list[float]]:
-        """What is compared, and its ratio of rates in each turn."""
-        [first, *others] = self.extraction
-        found = {
-            f"extraction, {engine}, of the bare rate": _ratios(self.bare, seconds)
-            for engine, seconds in self.extraction.items()
-        }
-        for engine in others:
-            name = f"extraction, {engine}, of extraction, {first}"
-            found[name] = _ratios(self.extraction[first], self.extraction[engine])
-        return found
-
-    def rate(self, seconds: Sequence[float]) -> float:
-        """Passes a second of the median round."""
-        return self.passes / statistics.median(seconds)
-
-    def as_json(self) -> dict[str, object]:
-        """The figures with their raw samples, in seconds."""
-        ratios = {name: statistics.median(each) for name, each in self.ratios().items()}
-        return {**asdict(self), "fastest": self.fastest, "ratios": ratios}
-
-    def as_text(self) -> str:
-        """A table, the ratios last."""
-        lines = [
-            f"{self.images} images, {self.passes} passes a round on {self.cores} cores",
-            f"{'':<44} {'passes/s':>9}",
-        ]
-        lines += [f"{name:<44} {self.rate(seconds):>9.1f}" for name, seconds in self.candidates.items()]
-        lines.append(f"{'in turns: ' + self.fastest:<44} {self.rate(self.bare):>9.1f}")
-        for engine, seconds in self.extraction.items():
-            lines.append(f"{'in turns: extraction, ' + engine:<44} {self.rate(seconds):>9.1f}")
-        for name, ratios in self.ratios().items():
-            low, middle, high = statistics.quantiles(ratios, n=4)
-            lines.append(
-                f"{name}: {middle:.0%} (median of {len(ratios)} turns; quartiles {low:.0%} and {high:.0%})"
-            )
-        return "\n".join(lines) + "\n"
+#: Of the series that every extraction is held against.
+BARE = "bare ONNX Runtime"
 
 
-def _ratios(reference: Sequence[float], own: Sequence[float]) -> list[float]:
-    """Rate over the rate of the reference, of each pair of turns, from their seconds."""
-    return [theirs / ours for theirs, ours in zip(reference, own, strict=True)]
+class Measured(NamedTuple):
+    """What was found: the last three fields of a Result."""
+
+    series: list[Series]
+    ratios: list[Ratio]
+    facts: dict[str, Any]
 
 
 def measure(
-    image_dir: Path | None, most_images: int, rounds: int, views: int, extractor: str, precision: str
-) -> ExtractionResult:
-    """Find the fastest bare way, then measure it and extraction in turns.
+    vector: FeatureVector,
+    image_dir: Path | None,
+    most_images: int,
+    rounds: int,
+    views: int,
+    extractor: str = "onnxruntime",
+    precision: str = "fp32",
+) -> Measured:
+    """Find the fastest bare way, then measure it and extraction in turns: passes a second.
 
     Args:
         image_dir: where images are read from; None makes 640x480 JPEGs.
         most_images: images a round at most.
-        rounds: turns of each, two or more.
+        rounds: turns of each, a sample in each; 6 or more for intervals.
         views: augmented views of each image beside the plain one.
         extractor, precision: the engine, measured beside ONNX Runtime if it is another.
     """
-    vector = load_feature_vector(None, cache_dir=Path(default_cache_dir()))
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         paths = _images(image_dir, Path(scratch), most_images)
         passes = len(paths) * (1 + views)
@@ -123,29 +76,53 @@ def measure(
         shared = OnnxRuntimeSession(str(vector.onnx_path))
         single = OnnxRuntimeSession(str(vector.onnx_path), threads=1)
         ways = _bare_ways(_tensor(vector, paths[0]), passes, shared, single)
-        candidates = _in_turns(ways, CANDIDATE_ROUNDS)
-        fastest = min(candidates, key=lambda name: statistics.median(candidates[name]))
-        work = {"bare": ways[fastest]}
+        tried = rates_in_turns(ways, CANDIDATE_ROUNDS, passes)
+        fastest = max(tried, key=lambda each: each.summary.median.value).name
+        work = {BARE: ways[fastest]}
         for name in dict.fromkeys(["onnxruntime", extractor]):
-            engine = stack.enter_context(
-                open_engine(name, vector, precision if name == extractor else "fp32")
-            )
-            work[engine.description] = partial(_extract, vector, engine, paths, views)
-        turns = _in_turns(work, rounds)
-    bare = turns.pop("bare")
-    return ExtractionResult(len(paths), passes, available_cores(), candidates, bare, turns)
+            kind = precision if name == extractor else "fp32"
+            engine = stack.enter_context(open_engine(name, vector, kind))
+            work[f"extraction, {name} {kind}"] = partial(_extract, vector, engine, paths, views)
+        series = rates_in_turns(work, rounds, passes)
+    facts = {"images": len(paths), "views": views, "passes": passes, "bare": fastest}
+    notes = [
+        f"extraction: {len(paths)} images, {passes} passes through the network a round; rates are passes "
+        f"a second; fastest bare way: {fastest.removeprefix('bare, ')}"
+    ]
+    return Measured([*series, *tried], _ratios([each.name for each in series]), {**facts, "notes": notes})
 
 
-def _in_turns(work: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each round of each work, one after the other; a first round warms up."""
-    seconds: dict[str, list[float]] = {name: [] for name in work}
-    for turn in range(rounds + 1):
-        for name, do in work.items():
-            start = time.perf_counter()
-            do()
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
+def rates_in_turns(work: dict[str, Callable[[], object]], rounds: int, count: int) -> list[Series]:
+    """How much each work does a second, by its name: a sample a turn; a first round warms up.
+
+    Args:
+        count: what one call does, such as passes through the network.
+    """
+    with settled_garbage():
+        in_turns(work, 1, 0.0)
+        milliseconds = in_turns(work, rounds, 0.0)
+    return [
+        Series(name, "1/s", [[1000 * count / sample for sample in turn] for turn in turns])
+        for name, turns in milliseconds.items()
+    ]
+
+
+@contextmanager
+def settled_garbage() -> Iterator[None]:
+    """Keep what is alive now out of collections between turns: TensorFlow alone takes 0.2 s each time."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def _ratios(names: Sequence[str]) -> list[Ratio]:
+    """Each extraction of the bare rate, and the other engine's of the first one's."""
+    bare, first, *others = names
+    ratios = [Ratio(f"{name}, of the bare rate", name, bare) for name in (first, *others)]
+    return ratios + [Ratio(f"{name}, of {first}", name, first) for name in others]
 
 
 def _images(image_dir: Path | None, scratch: Path, most: int) -> list[Path]:
@@ -196,13 +173,13 @@ def _tensor(vector: FeatureVector, path: Path) -> np.ndarray:
 
 def _bare_ways(
     tensor: np.ndarray, count: int, shared: OnnxRuntimeSession, single: OnnxRuntimeSession
-) -> dict[str, Callable[[], None]]:
+) -> dict[str, Callable[[], object]]:
     """Ways to run the network over ``count`` tensors without reading any.
 
     shared: a session that runs on all cores; single: one that runs on its caller's thread.
     """
     cores = available_cores()
-    ways: dict[str, Callable[[], None]] = {}
+    ways: dict[str, Callable[[], object]] = {}
     for size in BARE_BATCH_SIZES:
         batch = np.stack([tensor] * size)
 

@@ -6,17 +6,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from legoclf.benchmarks.yardstick import Reading, Yardstick
+from legoclf.benchmarks.device.result import Ratio, Series
+from legoclf.benchmarks.extraction import DISTORTIONS, Measured
+from legoclf.benchmarks.yardstick import Yardstick
 from legoclf.contract import unit_range_contract
-from legoclf.cores import available_cores
 from legoclf.data.folder import DataSet, scan_folder
 from legoclf.errors import LegoclfError
-from legoclf.retrain.augment import Augmentation
 from legoclf.retrain.cross_validate import Pooled, Sample, Trainer, cross_validate, paired_difference
 from legoclf.retrain.feature_vector import FeatureVector, load_feature_vector
 from legoclf.retrain.heads import Features, SgdSettings, train_sgd
@@ -26,94 +26,123 @@ from legoclf.retrain.training import extract_features
 from legoclf.split import TRAIN
 from legoclf.user_cache import default_cache_dir
 
-#: All four of retrain.py's distortions, in percent.
-DISTORTIONS = Augmentation(random_crop=10, random_scale=10, random_brightness=10, flip_left_right=True)
-
 FOLDS = 5
 
+#: What retrain.py's figures are called, by reading of the yardstick.
+YARDSTICK = "retrain.py, {}"
 
-@dataclass(frozen=True)
-class RetrainingResult:
-    """One run.
-
-    passes: images through the network that the steps of retrain.py take. readings: of the yardstick.
-    seconds: of `legoclf retrain` as a process of its own, start to finish. accuracy: of its test images,
-    as a fraction, None where there are none. pooled: heads in cross-validation, the yardstick's first.
-    """
-
-    cores: int
-    steps: int
-    passes: int
-    readings: list[Reading]
-    seconds: float
-    accuracy: float | None
-    views: int
-    pooled: list[Pooled]
-
-    def ratio(self, reading: Reading) -> float:
-        """How many times as long the yardstick takes, extrapolated."""
-        return reading.extrapolated_seconds(self.passes) / self.seconds
-
-    def as_json(self) -> dict[str, object]:
-        """The figures; answers of the heads as lists of 0 and 1, an image each."""
-        return {
-            **asdict(self),
-            "pooled": {one.head: one.right.astype(int).tolist() for one in self.pooled},
-            "ratios": {reading.name: self.ratio(reading) for reading in self.readings},
-        }
-
-    def as_text(self) -> str:
-        """A table, the ratios last."""
-        lines = [f"{self.steps} steps with all four distortions, on {self.cores} cores"]
-        for each in self.readings:
-            hours = each.extrapolated_seconds(self.passes) / 3600
-            lines.append(
-                f"retrain.py, {each.name}: {each.rate:.1f} images/s measured over {each.seconds:.0f} s; "
-                f"extrapolated to {self.passes} images: {hours:.2f} h"
-            )
-        told = "" if self.accuracy is None else f", test accuracy {self.accuracy:.1%}"
-        lines.append(f"legoclf retrain, start to finish, nothing cached: {self.seconds:.1f} s{told}")
-        for each in self.readings:
-            lines.append(f"against retrain.py {each.name}: {self.ratio(each):.0f} times as fast")
-        if self.pooled:
-            lines.append(f"accuracy, pooled over {FOLDS} folds of {len(self.pooled[0].right)} images")
-            lines.append(f"({self.views} views an image stand for retrain.py's endless fresh ones)")
-        for one in self.pooled:
-            difference, error = paired_difference(one, self.pooled[0])
-            lines.append(
-                f"{one.head:<44} {one.accuracy:.1%}  "
-                f"({100 * difference:+.1f} points, paired standard error {100 * error:.1f})"
-            )
-        return "\n".join(lines) + "\n"
+_OWN = "legoclf retrain, start to finish, nothing cached"
 
 
 def measure(
-    image_dir: Path, seconds: float, steps: int, views: int, tfhub_module: str | None
-) -> RetrainingResult:
-    """Measure both readings of the yardstick, `legoclf retrain`, and the accuracies.
+    image_dir: Path, seconds: float, steps: int, views: int, tfhub_module: str | None, rounds: int
+) -> Measured:
+    """Measure both readings of the yardstick and `legoclf retrain` in turns, and the accuracies.
 
     Args:
-        seconds: for each reading.
+        seconds: for each reading, all turns together.
         steps: of training.
         views: fresh views an image that the yardstick's head is cross-validated on; 0 for no accuracies.
         tfhub_module: the module of both; None for the embedded one.
+        rounds: turns of each; 6 or more for intervals.
     """
     vector = load_feature_vector(tfhub_module, cache_dir=Path(default_cache_dir()))
     dataset = scan_folder(str(image_dir))
     settings = SgdSettings(how_many_training_steps=steps, eval_step_interval=steps)
-    train = dataset.by_split(TRAIN)
-    with Yardstick(
-        vector, DISTORTIONS, [item.path for item in train], [item.label_index for item in train], settings
-    ) as yardstick:
-        readings = [yardstick.one_by_one(seconds), yardstick.batched(seconds)]
-        elapsed, accuracy = _retrain(image_dir, steps, tfhub_module)
+    rates: dict[str, list[list[float]]] = {}
+    own: list[list[float]] = []
+    with open_yardstick(vector, dataset, settings) as yardstick:
+        for _ in range(rounds):
+            for name, rate in yardstick_rates(yardstick, seconds / rounds).items():
+                rates.setdefault(name, []).append([rate])
+            elapsed, metrics = _retrain(image_dir, steps, tfhub_module)
+            own.append([elapsed])
         pooled = _accuracies(yardstick, vector, dataset, settings, views) if views else []
     passes = steps * settings.train_batch_size
-    return RetrainingResult(available_cores(), steps, passes, readings, elapsed, accuracy, views, pooled)
+    read = [Series(name, "1/s", turns) for name, turns in rates.items()]
+    needed = [extrapolated(each, passes) for each in read]
+    series = [Series(_OWN, "s", own), *needed, *read, *_test_accuracy(metrics)]
+    series += [right_series(f"{FOLDS}-fold cross-validation, {one.head}", one.right) for one in pooled]
+    ratios = [Ratio(f"time, {each.name}, of legoclf retrain's", each.name, _OWN) for each in needed]
+    differences = compare(pooled[1:], pooled[0]) if pooled else []
+    facts: dict[str, Any] = {
+        "images": len(dataset.images),
+        "classes": len(dataset.labels),
+        "steps": steps,
+        "passes": passes,
+        "fresh_views": views,
+        "differences": differences,
+        "notes": [
+            f"retrain.py passes {passes} images through the network in {steps} steps with all four "
+            f"distortions; extrapolated from {seconds:.0f} s of each reading",
+            *(difference_line(each) for each in differences),
+        ],
+    }
+    if pooled:
+        facts["notes"].append(f"{views} fresh views an image stand for retrain.py's endless ones")
+    return Measured(series, ratios, facts)
 
 
-def _retrain(image_dir: Path, steps: int, tfhub_module: str | None) -> tuple[float, float | None]:
-    """Seconds of `legoclf retrain` in a process of its own with nothing cached, and its test accuracy."""
+def open_yardstick(vector: FeatureVector, dataset: DataSet, settings: SgdSettings) -> Yardstick:
+    """The yardstick on the training images of a data set, with all four distortions."""
+    train = dataset.by_split(TRAIN)
+    paths, labels = [item.path for item in train], [item.label_index for item in train]
+    return Yardstick(vector, DISTORTIONS, paths, labels, settings)
+
+
+def yardstick_rates(yardstick: Yardstick, seconds: float) -> dict[str, float]:
+    """Images a second of both readings, each measured so long, by the name of its series."""
+    readings = yardstick.one_by_one(seconds), yardstick.batched(seconds)
+    return {YARDSTICK.format(each.name): each.rate for each in readings}
+
+
+def extrapolated(rates: Series, passes: int) -> Series:
+    """Seconds that so many passes take at the rate of each turn."""
+    turns = [[passes / rate for rate in turn] for turn in rates.turns]
+    return Series(f"{rates.name}, {passes} passes, extrapolated", "s", turns)
+
+
+def right_series(name: str, right: np.ndarray) -> Series:
+    """Answers, bool [N], as a series of one turn."""
+    return Series(name, "right", [right.astype(int).tolist()])
+
+
+def compare(others: Sequence[Pooled], reference: Pooled) -> list[dict[str, Any]]:
+    """How much more accurate than the reference each is, over the same images, with its standard error.
+
+    Fractions; the error is None where there is one image alone.
+    """
+    found = []
+    for one in others:
+        difference, error = (
+            paired_difference(one, reference)
+            if len(one.right) > 1
+            else (float(one.accuracy - reference.accuracy), None)
+        )
+        found.append(
+            {
+                "head": one.head,
+                "against": reference.head,
+                "images": len(one.right),
+                "difference": difference,
+                "standard_error": error,
+            }
+        )
+    return found
+
+
+def difference_line(difference: dict[str, Any]) -> str:
+    """One of :func:`compare` for people, in points."""
+    error = difference["standard_error"]
+    told = "no standard error: one image" if error is None else f"paired standard error {100 * error:.1f}"
+    return (
+        f"{difference['head']} against {difference['against']}: {100 * difference['difference']:+.1f} points "
+        f"({told}) on {difference['images']} images"
+    )
+
+
+def _retrain(image_dir: Path, steps: int, tfhub_module: str | None) -> tuple[float, dict[str, Any]]:
+    """Seconds of `legoclf retrain` in a process of its own with nothing cached, and its metrics."""
     with tempfile.TemporaryDirectory() as scratch:
         places = {
             "bundle": "a.bundle",
@@ -136,8 +165,17 @@ def _retrain(image_dir: Path, steps: int, tfhub_module: str | None) -> tuple[flo
         elapsed = time.perf_counter() - start
     if done.returncode:
         raise LegoclfError(f"legoclf retrain failed: {done.stderr.strip().splitlines()[-1]}")
-    percent = json.loads(done.stdout)["metrics"].get("final_test_accuracy_percent")
-    return elapsed, None if percent is None else percent / 100
+    metrics: dict[str, Any] = json.loads(done.stdout)["metrics"]
+    return elapsed, metrics
+
+
+def _test_accuracy(metrics: dict[str, Any]) -> list[Series]:
+    """Of the confusion matrix of the test images, the right ones first; none where there are no images."""
+    if "confusion" not in metrics:
+        return []
+    confusion = np.array(metrics["confusion"])
+    right = np.arange(confusion.sum()) < np.trace(confusion)
+    return [right_series("legoclf retrain, test images", right)]
 
 
 _PERCENTAGES = ("crop", "scale", "brightness")

@@ -39,7 +39,7 @@ STEPS = (
     Step("live", ("live", "{bundle}"), ("--rounds", "6", "--frames", "30")),
     Step("serving", ("serving", "{bundle}")),
     Step("roofline", ("roofline", "{bundle}"), ()),
-    Step("extraction", ("extract", "--image_dir", "{image_dir}"), ("--rounds", "6", "--images", "8", "--views", "1")),
+    Step("extraction", ("extract", "--image_dir", "{image_dir}"), ("--images", "8", "--views", "1")),
     Step("training", ("training", "--image_dir", "{image_dir}")),
     Step("conversion", ("conversion", "{bundle}", "--image_dir", "{image_dir}")),
     Step("scaling", ("scaling",)),

@@ -42,7 +42,7 @@ META_FILE = "meta.json"
 # To be raised when the conversion itself changes: cached graphs of another number are not used.
 _CONVERSION = 1
 _CHAIN = (("tensorflow", "tensorflow-cpu"), ("keras",), ("tf2onnx",), ("onnx",), ("onnxslim",))
-_WEIGHTS = Path(__file__).parent / "weights" / "mobilenet_v2_1.0_224_imagenet_no_top.h5"
+EMBEDDED_WEIGHTS = Path(__file__).parent / "weights" / "mobilenet_v2_1.0_224_imagenet_no_top.h5"
 
 
 @dataclass(frozen=True)
@@ -145,19 +145,19 @@ def _embedded(input_size: int | None) -> _Module:
 
 def _check_weights() -> None:
     try:
-        found = sha256_file(str(_WEIGHTS))
+        found = sha256_file(str(EMBEDDED_WEIGHTS))
     except OSError as error:
         raise LegoclfError(f"the embedded weights cannot be read: {error}; reinstall legoclf") from error
     if found != EMBEDDED_SHA256:
         raise LegoclfError(
-            f"{_WEIGHTS} is damaged (sha256 {found}, expected {EMBEDDED_SHA256}): reinstall legoclf, "
+            f"{EMBEDDED_WEIGHTS} is damaged (sha256 {found}, expected {EMBEDDED_SHA256}): reinstall legoclf, "
             "or check the file out anew"
         )
 
 
 def _freeze_embedded(size: int) -> GraphDef:
     network = import_keras().applications.MobileNetV2(
-        weights=str(_WEIGHTS), include_top=False, pooling="avg", input_shape=(size, size, 3)
+        weights=str(EMBEDDED_WEIGHTS), include_top=False, pooling="avg", input_shape=(size, size, 3)
     )
     # The network takes [-1, 1]. The scaling stays a step of its own: folded into the first convolution,
     # it would change what that convolution's zero padding stands for.

@@ -80,7 +80,7 @@ def retrain(settings: Settings, cache_dir: Path) -> Trained:
     vector = load_feature_vector(settings.tfhub_module, input_size=settings.input_size, cache_dir=cache_dir)
     contract = unit_range_contract(vector.width, vector.height)._replace(geometry=settings.geometry)
     dataset, rows = extract_features(dataset, vector, contract, settings)
-    features = {split: _gather(dataset.images, rows, split) for split in SPLITS}
+    features = {split: gather(dataset.images, rows, split) for split in SPLITS}
     for line in dataset.warnings:
         LOGGER.warning("warning: %s", printable(line))
     for rejected in dataset.rejected:
@@ -162,7 +162,12 @@ def _extract(
     return keys, rejected
 
 
-def _gather(images: Sequence[ImageItem], rows: Sequence[np.ndarray], split: str) -> Features:
+def gather(images: Sequence[ImageItem], rows: Sequence[np.ndarray], split: str) -> Features:
+    """The features of one split: all views of training images, the plain one of others.
+
+    Args:
+        rows: of each image, float32 [views, D], the plain view first.
+    """
     views = None if split == TRAIN else 1
     chosen = [(item, row[:views]) for item, row in zip(images, rows, strict=True) if item.split == split]
     if not chosen:

@@ -1,4 +1,4 @@
-"""Install what the tests with real GStreamer need and pip does not have: `python tests/system.py`.
+"""Install what tests need and pip does not have, GStreamer and Chromium: `python tests/system.py`.
 
 Does so as root on a Debian or Ubuntu; elsewhere, and where the packages cannot be had, it says in one line
 that those tests are skipped and why, and is content.
@@ -19,6 +19,8 @@ PACKAGES = (
     "gstreamer1.0-rtsp",
     "python3-gi",
     "gir1.2-gst-rtsp-server-1.0",
+    "chromium",
+    "chromium-driver",
 )
 #: Seconds for apt-get: without a network it would try again and again.
 TIMEOUT_S = 600
@@ -74,7 +76,8 @@ def main() -> int:
 
 def skip(reason: str, packages: list[str]) -> int:
     """Say what is left out."""
-    sys.stderr.write(f"tests with real GStreamer are skipped: {reason}; they need {' '.join(packages)}\n")
+    needed = " ".join(packages)
+    sys.stderr.write(f"tests with a real GStreamer or browser may be skipped: {reason}; they need {needed}\n")
     return 0
 
 

@@ -51,6 +51,10 @@ _LIBRARIES = {
     "tensorflow": "tensorflow",
     "opencv": "cv2",
     "openvino": "openvino",
+    "keras": "keras",
+    "scikit-learn": "sklearn",
+    "timm": "timm",
+    "torch": "torch",
 }
 
 

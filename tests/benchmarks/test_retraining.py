@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tf_modules
+import small_training
 from PIL import Image
 
-from legoclf.benchmarks.retraining import RetrainingResult
-from legoclf.benchmarks.yardstick import Reading, Yardstick
+from legoclf.benchmarks.device.result import Series, parse
+from legoclf.benchmarks.retraining import compare, difference_line, extrapolated
+from legoclf.benchmarks.yardstick import Yardstick
 from legoclf.cli import main
 from legoclf.retrain.augment import Augmentation
 from legoclf.retrain.cross_validate import Pooled
@@ -21,7 +22,7 @@ from legoclf.retrain.heads import SgdSettings
 
 @pytest.fixture(scope="module")
 def vector() -> FeatureVector:
-    return tf_modules.embedded_vector()
+    return small_training.vector()
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def yardstick(vector: FeatureVector, photos: Path) -> Iterator[Yardstick]:
 
 def test_distortions_are_drawn_afresh_each_time(yardstick: Yardstick) -> None:
     one, other = (yardstick.distorted(yardstick.paths[0]) for _ in range(2))
-    assert one.shape == (1, 224, 224, 3)
+    assert one.shape == (1, 32, 32, 3)
     assert not np.array_equal(one, other)
 
 
@@ -70,9 +71,9 @@ def test_without_distortions_an_image_is_resized_bilinearly_and_no_more(
 ) -> None:
     """From a PNG, which every decoder reads alike."""
     random = np.random.default_rng(0)
-    image = Image.fromarray(random.integers(0, 256, (80, 96, 3), dtype=np.uint8))
+    image = Image.fromarray(random.integers(0, 256, (20, 24, 3), dtype=np.uint8))
     image.save(tmp_path / "noise.png")
-    expected = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR))
+    expected = np.asarray(image.resize((32, 32), Image.Resampling.BILINEAR))
     with Yardstick(vector, Augmentation(), [str(tmp_path / "noise.png")], [0], SgdSettings()) as plain:
         levels = plain.distorted(plain.paths[0])[0] * 255
     # Pillow rounds to whole levels after each of two passes.
@@ -95,30 +96,41 @@ def test_a_reading_ends_at_its_time(yardstick: Yardstick, way: str) -> None:
     assert reading.seconds >= 0.5
 
 
-def result() -> RetrainingResult:
-    right = [Pooled("retrain.py", np.array([1, 0, 0, 1], bool)), Pooled("own", np.array([1, 1, 1, 1], bool))]
-    readings = [Reading("one by one", 100, 10.0), Reading("in batches", 200, 10.0)]
-    return RetrainingResult(2, 4000, 400_000, readings, 400.0, 0.9, 16, right)
+def test_the_time_of_all_steps_is_extrapolated_from_the_rate_of_each_turn() -> None:
+    """400 000 images at 10 a second are 40 000 s, at 20 half of that."""
+    whole = extrapolated(Series("retrain.py, one by one", "1/s", [[10.0], [20.0]]), 400_000)
+    assert whole == Series(
+        "retrain.py, one by one, 400000 passes, extrapolated", "s", [[40_000.0], [20_000.0]]
+    )
 
 
-def test_the_ratio_is_of_the_extrapolated_time() -> None:
-    """400 000 images at 10 a second are 40 000 s, 100 times 400 s."""
-    assert [result().ratio(reading) for reading in result().readings] == [100, 50]
+def test_a_difference_in_accuracy_comes_with_its_paired_error() -> None:
+    """Of four images the reference names two right and the other all: differences 0, 1, 1, 0."""
+    reference = Pooled("retrain.py", np.array([1, 0, 0, 1], bool))
+    (found,) = compare([Pooled("own", np.array([1, 1, 1, 1], bool))], reference)
+    line = "own against retrain.py: +50.0 points (paired standard error 28.9) on 4 images"
+    assert difference_line(found) == line
 
 
-def test_the_text_says_what_is_extrapolated_and_how_sure_the_difference_is() -> None:
-    text = result().as_text()
-    assert "10.0 images/s measured over 10 s; extrapolated to 400000 images: 11.11 h" in text
-    assert "+50.0 points, paired standard error 28.9" in text
+def test_one_image_alone_has_no_error() -> None:
+    one = Pooled("own", np.array([True]))
+    assert compare([one], one)[0]["standard_error"] is None
 
 
-def test_the_command_measures_both_and_compares_heads(
-    vector: FeatureVector, photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_the_command_measures_in_turns_and_compares_heads(
+    photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LEGOCLF_CACHE_DIR", str(vector.onnx_path.parents[2]))
-    flags = ["--seconds", "1", "--steps", "5", "--accuracy_views", "2", "--json"]
+    module, cache = small_training.module()
+    monkeypatch.setenv("LEGOCLF_CACHE_DIR", str(cache))
+    small_training.vector()  # so that the process that is timed finds it converted
+    flags = ["--seconds", "1", "--steps", "5", "--accuracy_views", "2", "--rounds", "1", "--json"]
+    flags += ["--tfhub_module", str(module)]
     assert main(["benchmark", "retrain", "--image_dir", str(photos), *flags]) == 0
-    measured = json.loads(capsys.readouterr().out)
-    assert measured["passes"] == 500
-    assert set(measured["ratios"]) == {"one by one", "in batches"}
-    assert [len(answers) for answers in measured["pooled"].values()] == [20, 20, 20]
+    result = parse(json.loads(capsys.readouterr().out), "stdout")
+    assert result.facts["passes"] == 500
+    one_by_one, batched = result.ratios
+    assert one_by_one.numerator == "retrain.py, one by one, 500 passes, extrapolated"
+    assert batched.denominator == "legoclf retrain, start to finish, nothing cached"
+    pooled = [each for each in result.series if each.name.startswith("5-fold")]
+    assert [len(each.turns[0]) for each in pooled] == [20, 20, 20]
+    assert len(result.facts["differences"]) == 2

@@ -27,7 +27,10 @@ def test_features_are_those_of_keras_with_the_same_weights(
     import keras
 
     network = keras.applications.MobileNetV2(
-        weights=str(feature_vector._WEIGHTS), include_top=False, pooling="avg", input_shape=(224, 224, 3)
+        weights=str(feature_vector.EMBEDDED_WEIGHTS),
+        include_top=False,
+        pooling="avg",
+        input_shape=(224, 224, 3),
     )
     expected = network(photos * 2 - 1, training=False).numpy()
     got = tf_modules.run_onnx(str(vector.onnx_path), photos, "features")

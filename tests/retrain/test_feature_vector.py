@@ -124,8 +124,8 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_damaged_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     damaged = tmp_path / "weights.h5"
-    damaged.write_bytes(feature_vector._WEIGHTS.read_bytes()[:-1])
-    monkeypatch.setattr(feature_vector, "_WEIGHTS", damaged)
+    damaged.write_bytes(feature_vector.EMBEDDED_WEIGHTS.read_bytes()[:-1])
+    monkeypatch.setattr(feature_vector, "EMBEDDED_WEIGHTS", damaged)
     with pytest.raises(LegoclfError, match=r"weights\.h5 is damaged"):
         load_feature_vector(None, cache_dir=tmp_path)
     damaged.unlink()
