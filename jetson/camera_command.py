@@ -3,6 +3,7 @@
     legoclf camera [BUNDLE] --source csi://0
     legoclf camera --source /dev/video0 --output window --output jsonl:answers.jsonl
     legoclf camera --source csi://0 --locate background --output csv:counted.csv
+    legoclf camera --serve --capture photos --harvest unsure
 
 Sources: csi://0, /dev/video0, rtsp://..., a video file, a folder of images, gst://PIPELINE. A camera that
 stops or is unplugged is opened again, for ever. Files are read without loss.
@@ -16,7 +17,9 @@ Outputs, as many as wanted, each with its own --output:
                               mqtt://USER@HOST/TOPIC takes the password from LEGOCLF_MQTT_PASSWORD
     serial:/dev/ttyUSB0?label=NAME&send=TEXT&baud=115200&interval_s=0.5
                               sends when the answer becomes NAME, or an object NAME is counted
-One that is slow or fails holds nothing up: what it missed is counted.
+One that is slow or fails holds nothing up: what it missed is counted. --harvest DIR keeps frames that
+the model was unsure of, to be labelled and trained on. --serve shows a page for a browser, also on a phone:
+the live picture, the answer, how fast and how warm it runs, and buttons to label pictures.
 
 Ctrl-C ends it, gives the camera back and shows a summary.
 """
@@ -31,9 +34,12 @@ from typing import TYPE_CHECKING, Any, List, Optional
 
 from legoclf.bundle import Bundle, find_bundle
 from legoclf.errors import UsageError, printable
+from legoclf.jetson.harvest.clock import VIDEO_SECONDS
+from legoclf.jetson.harvest.output_harvest import add_harvest_flags, harvest_outputs
 from legoclf.jetson.locate_flags import add_locate_flags, given_flags, locator_options, tracker_options
+from legoclf.jetson.serve.live_server import LivePage, add_page_flags, camera_page, page_outputs
 from legoclf.jetson.signals import StopSignals
-from legoclf.jetson.smoothing import SmoothingOptions
+from legoclf.jetson.smoothing_flags import add_smoothing_flags, smoothing_options
 from legoclf.jetson.source_base import SourceOptions
 from legoclf.jetson.terminal import Terminal
 
@@ -44,11 +50,6 @@ LOGGER = logging.getLogger(__name__)
 
 BACKENDS = ("auto", "tensorrt", "onnxruntime")
 LOCATE_METHODS = ("contours", "background")
-
-#: A video is read as fast as it can be; for the average over time it is taken as 30 frames a second.
-VIDEO_FRAME_TIME_S = 1 / 30
-
-_SMOOTHING = SmoothingOptions()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--roi", metavar="X,Y,W,H", help="the part to look at, in pixels or in shares such as 0.25,0,0.5,1"
     )
     parser.add_argument("--top_k", type=int, default=3, help="labels to give of each frame (3)")
-    _add_smoothing(parser)
+    add_smoothing_flags(parser)
     parser.add_argument(
         "--locate",
         nargs="?",
@@ -78,6 +79,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--count_line", metavar="x=PX|y=PX", help="with --locate: count an object once it crosses this line"
     )
     add_locate_flags(parser)
+    add_harvest_flags(parser)
+    add_page_flags(parser)
+    parser.add_argument(
+        "--capture",
+        metavar="DIR",
+        help="with --serve: the page's buttons put pictures into class folders in DIR",
+    )
     parser.add_argument(
         "--stall_timeout_s",
         type=float,
@@ -94,40 +102,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, help="end after so long")
     parser.add_argument("--timing", action="store_true", help="time each step")
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
-
-
-def _add_smoothing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--smooth_s",
-        type=float,
-        metavar="S",
-        help="half-life of the average over time; 0 takes each frame by itself ({:g}; 0 for images)".format(
-            _SMOOTHING.half_life_s
-        ),
-    )
-    parser.add_argument(
-        "--switch_margin",
-        type=float,
-        default=_SMOOTHING.margin,
-        metavar="P",
-        help="by so much another label must lead to become the answer ({:g})".format(_SMOOTHING.margin),
-    )
-    parser.add_argument(
-        "--switch_s",
-        type=float,
-        default=_SMOOTHING.hold_s,
-        metavar="S",
-        help="for so long it must lead ({:g})".format(_SMOOTHING.hold_s),
-    )
-    parser.add_argument(
-        "--unknown_below",
-        type=float,
-        default=_SMOOTHING.unknown_below,
-        metavar="P",
-        help="less probable than this is `unknown`; 0 always names a label ({:g})".format(
-            _SMOOTHING.unknown_below
-        ),
-    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -173,7 +147,9 @@ def _run(args: argparse.Namespace, stop: threading.Event, signals: StopSignals) 
     with ExitStack() as stack:
         terminal = stack.enter_context(Terminal())
         context = OutputContext(args.overwrite, is_live, bundle.labels, stop, terminal)
-        made = make_outputs(output_specs(args), context)
+        page = camera_page(args, bundle)
+        made = make_outputs(output_specs(args), context) + harvest_outputs(args, bundle, uri)
+        made += page_outputs(page)
         view = make_view(args, bundle, uri, is_live)
         outputs = stack.enter_context(Outputs(made, is_live, stop))
         # The camera wakes up while the network loads.
@@ -184,7 +160,9 @@ def _run(args: argparse.Namespace, stop: threading.Event, signals: StopSignals) 
         )
         LOGGER.info("%s: %s", bundle.path, runtime.description)
         ends = LoopOptions(args.frames, args.seconds, args.timing)
-        loop = LiveLoop(source, runtime, view, outputs, ends, lambda status: _show(terminal, status))
+        if page is not None:
+            page.start(stack, runtime, view)
+        loop = LiveLoop(source, runtime, view, outputs, ends, lambda status: _show(terminal, page, status))
         signals.is_heeded = True
         report = loop.run(stop)
     keeping = {output.name for output in made if output.keeps_all}
@@ -247,7 +225,7 @@ def make_view(args: argparse.Namespace, bundle: Bundle, uri: str, is_live: bool)
 
     roi = None if args.roi is None else parse_roi(args.roi)
     if args.locate is None:
-        frame_time_s = None if is_live else VIDEO_FRAME_TIME_S
+        frame_time_s = None if is_live else VIDEO_SECONDS
         return WholeView(bundle.labels, roi, smoothing_options(args, uri), args.top_k, frame_time_s)
     from legoclf.jetson.locate import Locator
     from legoclf.jetson.tally import Tally
@@ -263,17 +241,9 @@ def make_view(args: argparse.Namespace, bundle: Bundle, uri: str, is_live: bool)
     )
 
 
-def smoothing_options(args: argparse.Namespace, uri: str) -> SmoothingOptions:
-    """How answers are smoothed: not over a folder's images, which have nothing to do with each other."""
-    from legoclf.jetson.source_uri import parse_source
-
-    half_life_s: Optional[float] = args.smooth_s
-    if half_life_s is None:
-        half_life_s = 0.0 if parse_source(uri).kind == "images" else _SMOOTHING.half_life_s
-    return SmoothingOptions(half_life_s, args.switch_margin, args.switch_s, args.unknown_below)
-
-
-def _show(terminal: Terminal, status: "LoopStatus") -> None:
+def _show(terminal: Terminal, page: Optional[LivePage], status: "LoopStatus") -> None:
+    if page is not None:
+        page.on_status(status)
     terminal.status(status_text(status), "{} {}".format(status.state, status.reopened))
 
 

@@ -3,10 +3,12 @@
     legoclf capture bricks --labels brick,plate,slope
     legoclf capture bricks --labels brick,plate --source csi://0 --keys
     legoclf capture bricks --label brick --every_s 1 --count 50
+    legoclf capture bricks --labels brick,plate --serve
 
 A window shows what the camera sees; where there is no display, or with --keys, the terminal's keys serve:
 1 to 9 and then a to z are the labels, the space bar repeats the last one, q ends. Each key takes a burst.
-With --label and --every_s a picture is taken by the clock, without keys.
+With --label and --every_s a picture is taken by the clock, without keys. With --serve a page for a browser
+shows what the camera sees, also on a phone, with a button for each class.
 
 Left out are pictures that are blurred against those of the last seconds, and those that look like one that
 the class has. The pictures of a burst come into one set, training, validation or test, and stay there.
@@ -25,6 +27,7 @@ from typing import Any, Counter, Dict, List
 
 from legoclf.errors import LegoclfError, UsageError, check_range, printable
 from legoclf.jetson.harvest.session import CaptureOptions
+from legoclf.jetson.serve.live_server import add_page_flags
 from legoclf.jetson.signals import StopSignals
 from legoclf.jetson.source_base import SourceOptions
 from legoclf.jetson.terminal import Terminal
@@ -32,6 +35,7 @@ from legoclf.jetson.terminal import Terminal
 LOGGER = logging.getLogger(__name__)
 
 _DEFAULTS = CaptureOptions()
+_POLL_SECONDS = 0.2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--retry_first", action="store_true", help="wait for a camera that is not there yet, for ever"
     )
+    add_page_flags(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
 
 
@@ -102,6 +107,7 @@ def _run(args: argparse.Namespace, stop: threading.Event, signals: StopSignals) 
     from legoclf.jetson.harvest.clock import frame_time_s
     from legoclf.jetson.harvest.session import CameraReader, CaptureSession
     from legoclf.jetson.roi import parse_roi
+    from legoclf.jetson.serve.live_capture import capture_page
     from legoclf.jetson.source import open_source
 
     _check_arguments(args)
@@ -114,15 +120,22 @@ def _run(args: argparse.Namespace, stop: threading.Event, signals: StopSignals) 
     summary = Summary()
     with ExitStack() as stack:
         terminal = stack.enter_context(Terminal())
-        keys = None if args.label is not None else stack.enter_context(_open_keys(args.keys))
+        has_keys = args.label is None and (args.serve is None or args.keys)
+        keys = stack.enter_context(_open_keys(args.keys)) if has_keys else None
         source = stack.enter_context(open_source(uri, SourceOptions(retry_first=args.retry_first)))
-        reader = stack.enter_context(CameraReader(source, session))
-        signals.is_heeded = True
+        telling = threading.Lock()
 
         def told(label: str, outcomes: List[Any]) -> None:
-            summary.add(outcomes)
-            _tell(terminal, source, session, label, outcomes, args.json)
+            with telling:
+                summary.add(outcomes)
+                _tell(terminal, source, session, label, outcomes, args.json)
 
+        page = capture_page(args, session, told)
+        if page is not None:
+            page.start_capture(stack, source)
+        shared: Any = session if page is None else page.session
+        reader = stack.enter_context(CameraReader(source, shared))
+        signals.is_heeded = True
         is_done = _capture(args, session, reader, keys, stop, told)
     _finish(args, session, summary, is_done)
     return is_done
@@ -135,6 +148,10 @@ def _capture(
     from legoclf.jetson.harvest.capture_loop import capture_by_clock, capture_by_keys
     from legoclf.jetson.harvest.keys import keys_of
 
+    if keys is None and args.label is None:
+        while not stop.wait(_POLL_SECONDS) and not reader.ended:
+            pass  # the page's buttons take the pictures
+        return True
     if keys is None:
         saved = capture_by_clock(session, reader, args.label, args.every_s, args.count, stop, told)
         return args.count is None or saved >= args.count or stop.is_set()

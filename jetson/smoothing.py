@@ -34,6 +34,10 @@ class Smoother:
     The answer changes when another label has led the present one by the margin, without a break, for
     ``hold_s``. "Unknown" takes part as a label that always has ``unknown_below``; it is left, after
     ``hold_s``, as soon as a label is at least that likely.
+
+    Attributes:
+        unknown_below: as in the options. Any thread may set it: the next frame is answered by it at once,
+            without hysteresis.
     """
 
     def __init__(self, options: SmoothingOptions) -> None:
@@ -43,6 +47,7 @@ class Smoother:
         self._index: Optional[int] = None
         self._challenger: Optional[int] = None
         self._challenged_at: Optional[float] = None
+        self.unknown_below = options.unknown_below
 
     def update(self, probabilities: np.ndarray, at_s: float) -> Smoothed:
         """Take in one frame.
@@ -51,11 +56,16 @@ class Smoother:
             probabilities: float32 [C].
             at_s: when it was captured, in seconds of any clock that only goes forward.
         """
+        unknown_below = self.unknown_below  # read once: a frame is answered by one threshold
+        decides_anew = self._mean is None or unknown_below != self._options.unknown_below
+        self._options = self._options._replace(unknown_below=unknown_below)
         if self._mean is None:
             self._mean = np.array(probabilities, np.float32)
-            self._index = self._leader()
         else:
             self._mean += np.float32(self._weight(at_s - self._at)) * (probabilities - self._mean)
+        if decides_anew:
+            self._index, self._challenged_at = self._leader(), None
+        else:
             self._settle(at_s)
         self._at = at_s
         return Smoothed(self._mean.copy(), self._index)

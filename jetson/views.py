@@ -37,6 +37,15 @@ class WholeView(object):
         self._frame_time_s = frame_time_s
         self._smoother = Smoother(smoothing)
 
+    @property
+    def unknown_below(self) -> float:
+        """A likeliest label less probable than this is `unknown`; any thread may set it."""
+        return self._smoother.unknown_below
+
+    @unknown_below.setter
+    def unknown_below(self, value: float) -> None:
+        self._smoother.unknown_below = value
+
     def look(self, frame: Frame) -> Look:
         """Where to look, for :class:`Workers`."""
         roi = None if self._roi is None else self._roi.pixels(frame.height, frame.width)
@@ -82,6 +91,15 @@ class ObjectView(object):
         self._locator = locator
         self._tracker = tracker
         self._tally = tally
+
+    @property
+    def unknown_below(self) -> float:
+        """An object less probable than this is `unknown`; any thread may set it. Counted ones keep theirs."""
+        return float(self._tracker.options.min_probability)
+
+    @unknown_below.setter
+    def unknown_below(self, value: float) -> None:
+        self._tracker.options = self._tracker.options._replace(min_probability=value)
 
     def look(self, frame: Frame) -> Look:
         """Where the objects are, for :class:`Workers`."""

@@ -22,7 +22,7 @@ def one_blas_thread(train: Callable[Concatenate[Rows, P], T]) -> Callable[Concat
     """
 
     @functools.wraps(train)
-    def limited(features: Rows, *args: P.args, **kwargs: P.kwargs) -> T:
+    def limited(features: Rows, /, *args: P.args, **kwargs: P.kwargs) -> T:
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1 if len(features) <= MOST_ROWS else None, user_api="blas"):

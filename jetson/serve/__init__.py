@@ -1,0 +1,1 @@
+"""A bundle on the network: the page, the REST endpoint, SageMaker's, Prometheus' metrics."""
