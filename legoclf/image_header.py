@@ -21,7 +21,8 @@ HEAD_BYTES = 65536
 EXIF_ORIENTATION_TAG = 0x0112
 # Start-of-frame markers of ITU T.81 table B.1: C0-CF without DHT (C4), JPG (C8) and DAC (CC).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_WITHOUT_LENGTH = frozenset(range(0xD0, 0xD8)) | {0x01}
+# 0x00 is no marker: decoders go past it (T.81, B.1.1.2), and so could see another frame than this reader.
+_JPEG_WITHOUT_LENGTH = frozenset(range(0xD0, 0xD8)) | {0x00, 0x01}
 _BMP_HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)
 
 _OTHER_FORMATS = (
@@ -109,6 +110,9 @@ def _parse(data: bytes) -> Optional[ImageHeader]:
     if data[:3] == b"\xff\xd8\xff":
         return _parse_jpeg(data)
     if data[:8] == b"\x89PNG\r\n\x1a\n":
+        # Pillow takes IHDR where it comes, so another chunk in its place could claim any size.
+        if data[12:16] not in (b"IHDR", b""):
+            return None
         width, height = struct.unpack_from(">II", data, 16)
         exif = _png_chunk(data, b"eXIf")
         return ImageHeader("PNG", width, height, exif_orientation(data, *exif) if exif else 1, 0)

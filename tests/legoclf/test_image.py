@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zlib
 
+import fake_bombs
 import numpy as np
 import pytest
 
@@ -346,6 +347,18 @@ def test_a_jpeg_that_claims_too_many_pixels_is_refused_before_decoding(photo):
     frame = data.index(b"\xff\xc0")
     data[frame + 5 : frame + 9] = struct.pack(">HH", 30000, 30000)
     assert reason_of(bytes(data)) == "too large: 30000 x 30000 pixels, at most 178 million"
+
+
+def test_a_jpeg_has_the_size_that_a_decoder_finds_though_a_segment_seems_to_hide_it(photo):
+    hidden = fake_bombs.image_bombs(encode(photo, "JPEG"))["JPEG that hides its size"]
+    header = read_header(hidden, "photo")
+    assert (header.width, header.height) == (6000, 6000)
+
+
+def test_a_png_that_begins_with_another_chunk_is_no_image():
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 6000, 6000, 8, 0, 0, 0, 0))
+    decoy = png_chunk(b"tEXt", struct.pack(">II", 8, 8) + bytes(5))
+    assert "not an image" in reason_of(b"\x89PNG\r\n\x1a\n" + decoy + header)
 
 
 def test_no_pixels_are_unreadable():

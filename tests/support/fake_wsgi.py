@@ -24,10 +24,12 @@ class App(object):
         self.go_on = threading.Event()
         self.go_on.set()
         self.calls: List[str] = []
+        self.threads: List[str] = []
         self.admits: Callable[[Dict[str, Any]], bool] = lambda environ: True
 
     def __call__(self, environ: Dict[str, Any], start_response: Any) -> Iterable[bytes]:
         self.calls.append(environ["PATH_INFO"])
+        self.threads.append(threading.current_thread().name)
         if environ["PATH_INFO"] == "/stream":
             start_response("200 OK", [("Content-Type", "x/y")])
             return self._stream()

@@ -1,13 +1,14 @@
 """Who gets through to the application, and who is told to log in, to wait, or to go."""
 
 import io
+import re
 from typing import Any, Dict, Iterable, List, Tuple
 from urllib.parse import urlencode
 
 import pytest
 
 from legoclf.jetson.serve.binding import Binding
-from legoclf.jetson.serve.gate import Gate, Rate, client_key
+from legoclf.jetson.serve.gate import OPEN_PATHS, Gate, Rate, client_key
 from legoclf.jetson.serve.login import cookie_value
 
 TOKEN = "0123456789abcdef"
@@ -113,12 +114,13 @@ def test_guesses_at_the_login_page_count_as_those_of_the_header() -> None:
     assert ask(gate, **bearer(TOKEN))[0] == 429
 
 
-def test_the_login_page_stands_by_itself() -> None:
+def test_the_login_page_needs_nothing_that_needs_a_token() -> None:
     status, headers, body = ask(Gate(app, NETWORK, 0.0), path="/login")
     assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
-    assert b'<form method="post" action="/login">' in body
+    assert b'<form class="login" method="post" action="/login">' in body
     assert b"width=device-width" in body
-    assert not [word for word in (b"src=", b"href=", b"http:", b"<script", b"<style") if word in body]
+    assert not [word for word in (b"src=", b"http:", b"<script", b"<style") if word in body]
+    assert set(re.findall(b'href="([^"]*)"', body)) <= {path.encode() for path in OPEN_PATHS}
 
 
 def test_the_right_token_gives_a_cookie_that_opens() -> None:

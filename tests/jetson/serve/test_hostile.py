@@ -150,6 +150,13 @@ def tell(
     sys.stdout.write("\n".join(["", *lines, ""]))
 
 
+def opened(audit: bytes) -> List[str]:
+    """What was opened, but for where the page reads temperatures, clocks and the power mode."""
+    lines = audit.decode("ascii").splitlines()
+    kernels = ("('/sys/", "('/proc/", "('/var/lib/nvpmodel/status'", "('/etc/nvpmodel.conf'")
+    return [line for line in lines if not any(root in line for root in kernels)]
+
+
 @pytest.mark.skipif(sys.version_info < (3, 8), reason="Python tells what it opens from 3.8")
 def test_under_attack_others_are_answered_memory_is_bounded_and_no_file_is_opened(
     bundle: str, image: bytes, image_path: str, tmp_path: Path, token: Optional[str]
@@ -167,7 +174,7 @@ def test_under_attack_others_are_answered_memory_is_bounded_and_no_file_is_opene
     tell(time.monotonic() - started_at, memory_mb, peak_mb, attacker, bystander)
     check_answers(attacker)
     check_bystander(bystander)
-    assert told.read_bytes()[before:] == b""
+    assert opened(told.read_bytes()[before:]) == []
     assert peak_mb < memory_mb + MOST_MEMORY_MB
     assert all(line.rstrip("\n").isprintable() for line in server.lines)
 

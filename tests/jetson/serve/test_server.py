@@ -30,6 +30,16 @@ def test_a_connection_serves_one_request_after_another() -> None:
             assert connection.recv(65536).endswith(b"\r\n\r\n0")
 
 
+def test_few_requests_at_once_keep_few_threads_at_work() -> None:
+    app = App()
+    with running(app, SHORT._replace(threads=16)) as server, connected(server) as connection:
+        for _ in range(40):
+            connection.sendall(GET)
+            connection.recv(65536)
+    # One, or two where the next request comes before the thread is back; in turn it would be all 16.
+    assert len(set(app.threads)) < 8
+
+
 def test_header_and_body_of_an_answer_come_at_once() -> None:
     app = App()
     with running(app) as server, connected(server, GET) as connection:
