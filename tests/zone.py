@@ -76,7 +76,7 @@ def main() -> int:
         for name in VENVS:
             flags = ["--no-deps", "--no-compile", "--upgrade", "--force-reinstall"]
             subprocess.run([ROOT / name / "bin/python", *PIP_INSTALL, *flags, wheel], check=True)
-    with ThreadPoolExecutor() as pool:  # side by side: each is one process, most of it waiting
+    with ThreadPoolExecutor() as pool:  # side by side: much of a test is waiting
         runs = {name: pool.submit(run_tests, ROOT / name / "bin/pytest", tests) for name in VENVS}
         for name, run in runs.items():
             sys.stdout.write(f"zone: {name}\n{run.result().stdout}")
@@ -87,7 +87,12 @@ def main() -> int:
 def run_tests(pytest: Path, tests: list[str]) -> subprocess.CompletedProcess[str]:
     """What pytest says, both its streams together."""
     return subprocess.run(
-        [pytest, *tests], cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [pytest, "-n", "2", "--dist", "loadfile", *tests],
+        cwd=ROOT,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 

@@ -119,10 +119,11 @@ def _make_class() -> Type[Any]:
 
         def readable(self) -> Any:
             is_deaf = self._is_refused and self._linger_until is None
-            return not is_deaf and super().readable()
+            # Closed while the loop goes through what there is: its number may be another's by now.
+            return self.connected and not is_deaf and super().readable()
 
         def writable(self) -> Any:
-            return not self._is_writing and super().writable()
+            return self.connected and not self._is_writing and super().writable()
 
         def write_soon(self, data: Any) -> Any:
             # Beyond the mark it waits for the reading thread to write.

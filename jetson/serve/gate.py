@@ -1,6 +1,7 @@
 """Who gets through: tokens, hosts, origins and the rate of one client. WSGI, in front of the application."""
 
 import collections
+import functools
 import hmac
 import ipaddress
 import threading
@@ -29,6 +30,9 @@ MOST_WRONG_TOKENS = 10
 
 #: Addresses whose rate is remembered at most; the one that was quiet longest is forgotten.
 _MOST_CLIENTS = 4096
+
+#: Characters of the longest name of an address, with a zone.
+_MOST_ADDRESS = 64
 
 #: Headers of every answer: nothing is loaded from elsewhere, nothing framed, nothing guessed or kept.
 HEADERS = (
@@ -184,6 +188,7 @@ class Gate(object):
         return any(_is_same(shown, rights[where]) for where, shown in _shown(environ))
 
 
+@functools.lru_cache(maxsize=1024)
 def client_key(address: str) -> str:
     """Who asks, for counting: an IPv4 address, ::ffff:1.2.3.4 too, or the /64 network of an IPv6 one."""
     try:
@@ -199,6 +204,11 @@ def client_key(address: str) -> str:
 
 def is_loopback(name: str) -> bool:
     """Whether an address, or the name in a Host header, is this machine's own."""
+    return len(name) <= _MOST_ADDRESS and _is_loopback(name)
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_loopback(name: str) -> bool:
     if name == "localhost":
         return True
     try:

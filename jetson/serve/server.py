@@ -6,6 +6,7 @@ thread; nothing of a request goes to the disk. What is bounded besides is told i
 """
 
 import logging
+import math
 import threading
 import time
 from typing import Any, Callable, Dict, NamedTuple, Optional
@@ -59,7 +60,9 @@ class Server(object):
         _tame_log()
         self._map: Dict[int, Any] = {}
         try:
-            self._server = waitress.server.create_server(app, map=self._map, **_settings(binding, limits))
+            self._server = waitress.server.create_server(
+                app, self._map, _dispatcher=_make_dispatcher(limits.threads), **_settings(binding, limits)
+            )
         except OSError as error:
             raise LegoclfError(
                 "{}: cannot listen there: {}; name another port".format(
@@ -127,11 +130,10 @@ def _settings(binding: Binding, limits: ServerLimits) -> Dict[str, Any]:
     return {
         "host": binding.host,
         "port": binding.port,
-        "threads": limits.threads,
         "connection_limit": limits.connections,
-        "channel_timeout": limits.idle_s,
+        "channel_timeout": math.ceil(limits.idle_s),  # whole numbers: waitress makes 0 of 0.5
         "cleanup_interval": 1,
-        "asyncore_loop_timeout": 1,  # a whole number: waitress makes 0 of 0.5, and never rests
+        "asyncore_loop_timeout": 1,  # and with 0 it never rests
         "max_request_body_size": limits.body_bytes,
         "max_request_header_size": 16384,
         "recv_bytes": 65536,
@@ -145,6 +147,24 @@ def _settings(binding: Binding, limits: ServerLimits) -> Dict[str, Any]:
         "clear_untrusted_proxy_headers": True,
         "ident": None,
     }
+
+
+class _NewestFirst(threading.Condition):
+    """Wakes the thread that waits the shortest, whose stack and buffers are still near the core."""
+
+    def notify(self, n: int = 1) -> None:
+        self._waiters.rotate(1)  # type: ignore[attr-defined]
+        super().notify(n)
+
+
+def _make_dispatcher(threads: int) -> Any:
+    """waitress' own, but with few threads at work where few are needed: in turn, all 16 are cold."""
+    from waitress.task import ThreadedTaskDispatcher
+
+    dispatcher = ThreadedTaskDispatcher()
+    dispatcher.queue_cv = _NewestFirst(dispatcher.lock)
+    dispatcher.set_thread_count(threads)
+    return dispatcher
 
 
 def _admits_all(environ: Dict[str, Any]) -> bool:

@@ -7,7 +7,11 @@ from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 from fake_bombs import bodies, post
 
-PATHS = ("/classify", "/healthz", "/metrics", "/ping", "/invocations", "/login", "/", "/nothing")
+PATHS = (
+    "/classify", "/healthz", "/metrics", "/ping", "/invocations", "/login", "/", "/nothing", "/state",
+    "/about", "/static/page.js", "/stream.mjpg", "/snapshot.jpg", "/threshold", "/label", "/capture",
+    "/classes", "/harvest", "/harvest/1", "/harvest/1.jpg",
+)  # fmt: skip
 METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PATCH", "BREW", "get", "")
 FILES = ("/etc/passwd", "/etc/shadow", "/proc/self/environ", "/model.json", "/root/.ssh/id_rsa", "/dev/zero")
 DOTS = (

@@ -145,6 +145,18 @@ def test_who_goes_while_its_requests_wait_is_counted_no_more() -> None:
         assert server._server.legoclf_uploads.bytes == 0
 
 
+def test_whom_maintenance_lets_go_takes_nobody_along() -> None:
+    # A connection that is closed while the loop goes through all of them leaves its number to a new one.
+    app = App()
+    with running(app, SHORT._replace(idle_s=30.0)) as server, contextlib.ExitStack() as stack:
+        for _ in range(30):
+            stack.enter_context(connected(server, b"GET / HT"))
+            for channel in list(server._server.active_channels.values()):
+                channel.begun_at = channel.begun_at and 1.0
+            server._server.next_channel_cleanup = 0
+            assert asked(server, close_after(POST % 3) + b"123") == (200, b"3")
+
+
 def test_one_address_of_the_network_has_its_share_of_the_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     from legoclf.jetson.serve import channel
 
