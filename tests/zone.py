@@ -87,7 +87,7 @@ def main() -> int:
 def run_tests(pytest: Path, tests: list[str]) -> subprocess.CompletedProcess[str]:
     """What pytest says, both its streams together."""
     return subprocess.run(
-        [pytest, "-n", "2", "--dist", "loadfile", *tests],
+        [pytest, "-m", "not slow and not gpu", "-n", "2", "--dist", "loadfile", *tests],
         cwd=ROOT,
         check=False,
         stdout=subprocess.PIPE,

@@ -5,7 +5,6 @@ reads frames, prepares them, keeps the order and smooths the answers. It is run 
 wait, and on those of a camera's rate, where frames may be lost and answers late. All take turns.
 """
 
-import functools
 import threading
 import time
 from contextlib import ExitStack
@@ -13,11 +12,11 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from legoclf.benchmarks.device.callers import Callers
+from legoclf.benchmarks.device.callers import bare_ways
 from legoclf.benchmarks.device.conditions_command import shown_command
 from legoclf.benchmarks.device.result import Ratio, Series
 from legoclf.benchmarks.device.samples import summarise
-from legoclf.bundle import ONNX_MODEL, Bundle
+from legoclf.bundle import Bundle
 from legoclf.cores import available_cores
 from legoclf.jetson.frame import Frame
 from legoclf.jetson.loop import LiveLoop, LoopOptions
@@ -31,16 +30,6 @@ from legoclf.jetson.source import open_source
 from legoclf.jetson.source_uri import parse_source
 from legoclf.jetson.views import WholeView
 from legoclf.jetson.workers import Answered
-from legoclf.session import OnnxRuntimeSession
-
-#: One thread calls the session that the loop uses.
-OWN = "bare, the loop's own session, one caller"
-
-#: As many threads call it as the loop has at work on it.
-PARALLEL = "bare, the loop's own session, {} callers"
-
-#: One thread calls ONNX Runtime as it is by itself: on all cores, with threads that spin while they wait.
-ALL_CORES = "bare, a session on all cores, one caller"
 
 LOOP = "the live loop"
 AGE = "from capture to answer, {}"
@@ -149,13 +138,13 @@ def measure(
     turns, tally = _Turns(), Tally()
     with open_runtime(bundle, backend) as runtime, ExitStack() as stack:
         frame = _frame(source)
-        ways = _bare_ways(bundle, runtime, runtime.preprocess(frame)[None], stack)
+        ways = bare_ways(bundle, runtime, runtime.preprocess(frame)[None], stack)
         _run_loop(runtime, source, _WARM_UP_FRAMES)
         for run in ways.values():
-            _rate(run, _WARM_UP_FRAMES)
+            _rate(run.do, _WARM_UP_FRAMES)
         for _ in range(rounds):
             for name, run in ways.items():
-                turns.add(name, [_rate(run, frames)])
+                turns.add(name, [_rate(run.do, frames)])
             view = _AgedView(runtime.labels)
             turns.add(LOOP, [_run_loop(runtime, source, frames, view).fps])
             turns.add(AGE.format(UNPACED), view.ages_ms)
@@ -192,29 +181,6 @@ def _step_turn(runtime: Runtime, frame: Frame, turns: _Turns) -> None:
     timed = [runtime.classify(frame._replace(), timed=True).steps for _ in range(_STEP_FRAMES)]
     for step in STEPS:
         turns.add(ALONE.format(step), [steps[step] for steps in timed if steps is not None])
-
-
-def _bare_ways(
-    bundle: Bundle, runtime: Runtime, tensor: np.ndarray, stack: ExitStack
-) -> Dict[str, Callable[[int], None]]:
-    """Each runs so many frames on the session alone."""
-
-    def own() -> Any:
-        return runtime.run_tensor(tensor)
-
-    ways: Dict[str, Callable[[int], None]] = {OWN: functools.partial(_repeat, own)}
-    if runtime.parallel > 1:
-        callers = stack.enter_context(Callers(runtime.parallel))
-        ways[PARALLEL.format(runtime.parallel)] = functools.partial(callers.do, own)
-    if runtime.description.startswith("ONNX Runtime"):
-        session = stack.enter_context(OnnxRuntimeSession(bundle.file(ONNX_MODEL)))
-        ways[ALL_CORES] = functools.partial(_repeat, lambda: session.run(tensor))
-    return ways
-
-
-def _repeat(run: Callable[[], Any], frames: int) -> None:
-    for _ in range(frames):
-        run()
 
 
 def _rate(run: Callable[[int], None], frames: int) -> float:

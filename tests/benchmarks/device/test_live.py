@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny_bundle
 
-from legoclf.benchmarks.device import live, live_command
+from legoclf.benchmarks.device import callers, live, live_command
 from legoclf.benchmarks.device.result import Result, parse
 from legoclf.cli import parse as parse_arguments
 from legoclf.errors import UsageError
@@ -41,7 +41,7 @@ def result(bundle: str, tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 
 def test_each_way_has_a_rate_of_each_turn(result: Result) -> None:
-    for name in (live.OWN, live.ALL_CORES, live.LOOP, "answers, a source of 200 frames/s"):
+    for name in (callers.OWN, callers.ALL_CORES, live.LOOP, "answers, a source of 200 frames/s"):
         turns = result.find(name).turns
         assert [len(turn) for turn in turns] == [1, 1, 1]
         assert min(min(turn) for turn in turns) > 0
@@ -77,7 +77,7 @@ def test_frames_that_were_dropped_or_answered_twice_are_told(result: Result) -> 
 def test_the_table_names_what_ran_and_the_ratios(bundle: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(bundle, "--frames", "4", "--rounds", "2", "--source", SMALL, "--source_fps", "0") == 0
     text = capsys.readouterr().out
-    assert "| the live loop, of " + live.OWN in text
+    assert "| the live loop, of " + callers.OWN in text
     assert "the live loop: 4 frames in each turn from" in text
     assert "ONNX Runtime" in text
     assert "a source of" not in text
