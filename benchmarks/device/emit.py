@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from legoclf.benchmarks.device.samples import Estimate
 
 
+def add_bundle_flags(parser: argparse.ArgumentParser) -> None:
+    """Define what says which bundle is measured, and by what it is run."""
+    parser.add_argument("bundle", nargs="?", help="the bundle; may be left out where there is one here")
+    parser.add_argument(
+        "--backend",
+        choices=("auto", "tensorrt", "onnxruntime"),
+        default="auto",
+        help="TensorRT where an engine fits, else ONNX Runtime (auto)",
+    )
+
+
 def add_output_flags(parser: argparse.ArgumentParser) -> None:
     """Define the flags that every benchmark has."""
     parser.add_argument("--json", action="store_true", help="print one JSON object, raw samples and all")

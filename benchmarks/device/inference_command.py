@@ -14,7 +14,7 @@ import argparse
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
-from legoclf.benchmarks.device.emit import add_output_flags, check_output_flags, emit
+from legoclf.benchmarks.device.emit import add_bundle_flags, add_output_flags, check_output_flags, emit
 from legoclf.errors import UsageError, check_range
 
 if TYPE_CHECKING:
@@ -39,13 +39,7 @@ _RELEASES = (("8.2.1", "JetPack 4.6"), ("10.3.0", "JetPack 6.1 and 6.2"))
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the flags of `legoclf benchmark`."""
-    parser.add_argument("bundle", nargs="?", help="the bundle; may be left out where there is one here")
-    parser.add_argument(
-        "--backend",
-        choices=("auto", "tensorrt", "onnxruntime"),
-        default="auto",
-        help="TensorRT where an engine fits, else ONNX Runtime (auto)",
-    )
+    add_bundle_flags(parser)
     parser.add_argument(
         "--precision",
         default="auto",

@@ -10,7 +10,7 @@ which tells how old its answers are, and counts the frames that were dropped or 
 
 import argparse
 
-from legoclf.benchmarks.device.emit import add_output_flags, check_output_flags, emit
+from legoclf.benchmarks.device.emit import add_bundle_flags, add_output_flags, check_output_flags, emit
 from legoclf.errors import UsageError, check_range
 
 DEFAULT_SOURCE = "synthetic://?width=640&height=480&fps=0"
@@ -19,13 +19,7 @@ _SOURCE_FPS = 30.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the flags of `legoclf benchmark live`."""
-    parser.add_argument("bundle", nargs="?", help="the bundle; may be left out where there is one here")
-    parser.add_argument(
-        "--backend",
-        choices=("auto", "tensorrt", "onnxruntime"),
-        default="auto",
-        help="TensorRT where an engine fits, else ONNX Runtime (auto)",
-    )
+    add_bundle_flags(parser)
     parser.add_argument(
         "--source",
         default=DEFAULT_SOURCE,

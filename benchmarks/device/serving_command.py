@@ -10,7 +10,7 @@ the ratio holds where the rates drift.
 
 import argparse
 
-from legoclf.benchmarks.device.emit import add_output_flags, check_output_flags, emit
+from legoclf.benchmarks.device.emit import add_bundle_flags, add_output_flags, check_output_flags, emit
 from legoclf.errors import check_range
 
 _TURNS, _SECONDS, _CLIENTS = 10, 1.0, 4
@@ -19,13 +19,7 @@ _SHORT_TURNS, _SHORT_SECONDS = 6, 0.3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the flags of `legoclf benchmark serving`."""
-    parser.add_argument("bundle", nargs="?", help="the bundle; may be left out where there is one here")
-    parser.add_argument(
-        "--backend",
-        choices=("auto", "tensorrt", "onnxruntime"),
-        default="auto",
-        help="TensorRT where an engine fits, else ONNX Runtime (auto)",
-    )
+    add_bundle_flags(parser)
     parser.add_argument(
         "--clients", type=int, default=_CLIENTS, help="that ask at the same time ({})".format(_CLIENTS)
     )
