@@ -127,6 +127,8 @@ class ServerProcess(object):
             stderr=subprocess.PIPE,
             universal_newlines=True,
             cwd=tempfile.gettempdir(),
+            # A shell's background job ignores SIGINT, and so would its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self.lines: List[str] = []
         self.port = 0

@@ -50,6 +50,8 @@ def program(*arguments):
         stderr=subprocess.PIPE,
         universal_newlines=True,
         cwd=tempfile.gettempdir(),
+        # A shell's background job ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         fake_camera.wait_until(lambda: answers(port) or process.poll() is not None, 60.0, "the page is there")
