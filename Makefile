@@ -59,8 +59,11 @@ gpu-test: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/legoclf benchmark suite
 
+# The same at a glance, and the gates: ratios of one run that may not fall below their bounds. For CI.
 bench-short: $(INSTALLED)
 	$(BIN)/legoclf benchmark suite --short
+	for kind in inference live serving extraction; do \
+		$(BIN)/legoclf benchmark compare benchmark/$$kind.json --gates benchmarks/gates.json || exit 1; done
 
 # One wheel for every machine, in ./dist; the same commit gives the same bytes.
 wheel: $(INSTALLED)
