@@ -69,6 +69,8 @@ def train(folder: Path, module: Path) -> None:
     places = {"bottleneck_dir": "features", "output_graph": "graph.pb", "output_labels": "labels.txt"}
     places |= {"summaries_dir": "logs", "checkpoint_path": "checkpoint"}
     flags = [f"--{flag}={folder / name}" for flag, name in places.items()]
+    # What the page sorts within a few seconds is one group, and might else come into the test set as a whole.
+    flags += ["--testing_percentage=0", "--validation_percentage=0"]
     legoclf(folder, "retrain", "--image_dir", "bricks", "--tfhub_module", module, *flags)
 
 

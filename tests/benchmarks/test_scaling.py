@@ -96,7 +96,12 @@ def test_stages_are_read_from_what_retrain_says() -> None:
 
 def test_an_interrupt_ends_the_run_and_removes_its_files(tmp_path: Path) -> None:
     told = tmp_path / "told"
-    process = subprocess.Popen([*python(INTERRUPTED), str(told)], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*python(INTERRUPTED), str(told)],
+        stderr=subprocess.DEVNULL,
+        # A shell's background job ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 30
     while not told.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
