@@ -7,13 +7,13 @@ import logging
 import numpy as np
 
 from legoclf.bundle import Bundle
-from legoclf.convert.recorded_split import recorded_split
 from legoclf.data.dataset import DataSet, ImageItem
 from legoclf.data.folder import scan_folder
 from legoclf.errors import ImageError, LegoclfError
 from legoclf.golden import read_golden
 from legoclf.image import read_image
 from legoclf.preprocess import fastest_fit, preprocess
+from legoclf.recorded_split import recorded_split
 from legoclf.split import TRAIN
 
 LOGGER = logging.getLogger(__name__)

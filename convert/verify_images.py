@@ -9,13 +9,13 @@ import numpy as np
 
 from legoclf.bundle import Bundle
 from legoclf.contract import InputContract
-from legoclf.convert.recorded_split import recorded_split
 from legoclf.data.dataset import DataSet
 from legoclf.data.folder import scan_folder
 from legoclf.data.layout import some
 from legoclf.errors import ImageError, LegoclfError
 from legoclf.image import read_image
 from legoclf.preprocess import fastest_fit, preprocess
+from legoclf.recorded_split import recorded_split
 from legoclf.split import clean_label
 
 

@@ -8,20 +8,10 @@ from dataclasses import dataclass, field
 
 from legoclf.errors import LegoclfError, UsageError
 from legoclf.image import is_hidden_name, is_image_name
-from legoclf.split import TEST, TRAIN, VALIDATION, clean_label
+from legoclf.split import SPLIT_FOLDERS, TRAIN, clean_label
 
 AS_WRITTEN = "as-written"
 LOWERCASE = "lowercase"
-
-SPLIT_FOLDERS = {
-    "train": TRAIN,
-    "training": TRAIN,
-    "val": VALIDATION,
-    "valid": VALIDATION,
-    "validation": VALIDATION,
-    "test": TEST,
-    "testing": TEST,
-}
 
 
 @dataclass(frozen=True)

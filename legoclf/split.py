@@ -17,6 +17,17 @@ VALIDATION = "validation"
 TEST = "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
 
+#: Folders by which a user has split a data set, in lower case.
+SPLIT_FOLDERS: Dict[str, str] = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "val": VALIDATION,
+    "valid": VALIDATION,
+    "validation": VALIDATION,
+    "test": TEST,
+    "testing": TEST,
+}
+
 RELATIVE = "relative"
 FULLPATH = "fullpath"
 SPLIT_HASHES = (RELATIVE, FULLPATH)

@@ -16,21 +16,8 @@ from legoclf.image import is_hidden_name, iter_image_files, read_image
 from legoclf.image_header import read_header_of_file
 from legoclf.jetson.frame import Frame
 from legoclf.jetson.runtime import Runtime
-from legoclf.split import FULLPATH, TEST, TRAIN, VALIDATION, clean_label, split_class
-
-#: What of ``provenance.data_set`` decides which set an image is in.
-_SETTINGS = ("split_hash", "testing_percentage", "validation_percentage")
-
-#: Folders that are a split of the user's own, as :mod:`legoclf.data.layout` has them.
-_SPLIT_FOLDERS = {
-    "train": TRAIN,
-    "training": TRAIN,
-    "val": VALIDATION,
-    "valid": VALIDATION,
-    "validation": VALIDATION,
-    "test": TEST,
-    "testing": TEST,
-}
+from legoclf.recorded_split import recorded_split
+from legoclf.split import FULLPATH, SPLIT_FOLDERS, TEST, TRAIN, VALIDATION, clean_label, split_class
 
 
 class HeldOut(NamedTuple):
@@ -63,7 +50,7 @@ def held_out(bundle: Bundle, image_dir: str, every: bool = False) -> HeldOut:
     """
     if not os.path.isdir(image_dir):
         raise UsageError("--image_dir: {}: no such folder".format(image_dir))
-    settings = None if every else _recorded(bundle)
+    settings = None if every else recorded_split(bundle) or None
     given = _split_folders(bundle, image_dir)
     if not every and TEST in given:
         folders, settings, how = [given[TEST]], None, "all images of its folder {}".format(_name(given[TEST]))
@@ -122,19 +109,12 @@ def _name(folder: str) -> str:
     return os.path.basename(os.path.abspath(folder))
 
 
-def _recorded(bundle: Bundle) -> Optional[Dict[str, Any]]:
-    recorded = bundle.provenance.get("data_set")
-    if not isinstance(recorded, dict) or not set(_SETTINGS) <= set(recorded):
-        return None
-    return {name: recorded[name] for name in _SETTINGS}
-
-
 def _split_folders(bundle: Bundle, image_dir: str) -> Dict[str, str]:
     """The folder of each set, where the first level is the split and not the classes."""
     folders = _folders(image_dir)
     if any(_label_of(bundle, name) is not None for name in folders):
         return {}
-    sets = {_SPLIT_FOLDERS.get(name.lower(), ""): os.path.join(image_dir, name) for name in folders}
+    sets = {SPLIT_FOLDERS.get(name.lower(), ""): os.path.join(image_dir, name) for name in folders}
     return {name: folder for name, folder in sets.items() if name}
 
 

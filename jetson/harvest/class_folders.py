@@ -14,7 +14,7 @@ from legoclf.image import decode_reduced, is_hidden_name, is_image_name, iter_im
 from legoclf.jetson.harvest.files import encode_jpeg, read_plain, remove_temporary, write_new
 from legoclf.jetson.harvest.names import check_label, new_group, stem_of
 from legoclf.jetson.harvest.pictures import LEAST_SIDE, Recent, fingerprint, reduce_picture
-from legoclf.split import SPLITS, split_class
+from legoclf.split import SPLIT_FOLDERS, SPLITS, TRAIN, split_class
 
 #: A picture is compared with so many of its class, the newest; so many are read of those that were there.
 COMPARED = 500
@@ -22,9 +22,6 @@ READ_AT_START = 200
 
 #: A picture that is larger than this is not looked at for near-duplicates.
 MOST_BYTES = 32 << 20
-
-_TRAINING_FOLDERS = ("train", "training")
-_OTHER_SPLIT_FOLDERS = ("val", "valid", "validation", "test", "testing")
 
 
 class Rejected(NamedTuple):
@@ -240,8 +237,9 @@ class ClassFolders(object):
     def _check_not_split(self) -> None:
         """Refuse the layout train/<class>/..., where a class folder beside train would end the split."""
         names = {name.lower(): name for name in class_names(self.root)}
-        training = [name for folded, name in names.items() if folded in _TRAINING_FOLDERS]
-        if not training or not any(folded in _OTHER_SPLIT_FOLDERS for folded in names):
+        splits = {folded: SPLIT_FOLDERS[folded] for folded in names if folded in SPLIT_FOLDERS}
+        training = [names[folded] for folded, split in splits.items() if split == TRAIN]
+        if not training or set(splits.values()) == {TRAIN}:
             return
         inside = os.path.join(self.root, training[0])
         if class_names(inside) and not any(is_image_name(name) for name in os.listdir(inside)):

@@ -1,8 +1,6 @@
 """How a bundle's data set was split, as its training recorded it."""
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Any, Dict
 
 from legoclf.bundle import Bundle
 
@@ -10,8 +8,8 @@ from legoclf.bundle import Bundle
 _SETTINGS = ("split_hash", "testing_percentage", "validation_percentage")
 
 
-def recorded_split(bundle: Bundle) -> dict[str, Any]:
-    """The settings for :func:`legoclf.data.folder.scan_folder`; empty where they were not all recorded."""
+def recorded_split(bundle: Bundle) -> Dict[str, Any]:
+    """Arguments of :func:`legoclf.split.split_class`, by name; empty where they were not all recorded."""
     recorded = bundle.provenance.get("data_set")
     if not isinstance(recorded, dict) or not set(_SETTINGS) <= set(recorded):
         return {}
