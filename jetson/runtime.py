@@ -145,7 +145,8 @@ def open_runtime(
             else ONNX Runtime on the CPU; that an engine does not fit is said.
         check_golden: put golden.npz through it before anything else.
         preprocessor: one of PREPROCESSORS; where TensorRT runs, ``auto`` is the GPU if it can.
-        precision: of the engine; None for the one that `legoclf build-engine` chose.
+        precision: of the engine; None for the one that `legoclf build-engine` chose. For the backend
+            ``onnxruntime`` that of its graph; None for FP32.
         threads, parallel: of ONNX Runtime: threads within one inference, inferences at once; None for what
             suits the number of cores.
         say: told what else was expected than what is done.
@@ -189,7 +190,7 @@ def _open(
     if preprocessor == "gpu":
         raise UsageError("the GPU prepares frames for TensorRT alone; leave it to ONNX Runtime's CPU")
     try:
-        runtime = _open_onnx(bundle, threads, parallel)
+        runtime = _open_onnx(bundle, threads, parallel, precision or "fp32")
     except LegoclfError as error:
         if refusal is None:
             raise
@@ -209,10 +210,10 @@ def _open_tensorrt(
     return TensorRTRuntime(bundle, preprocessor, precision, say)
 
 
-def _open_onnx(bundle: Bundle, threads: Optional[int], parallel: Optional[int]) -> Runtime:
+def _open_onnx(bundle: Bundle, threads: Optional[int], parallel: Optional[int], precision: str) -> Runtime:
     from legoclf.jetson.runtime_onnx import OnnxRuntime
 
-    return OnnxRuntime(bundle, threads, parallel)
+    return OnnxRuntime(bundle, threads, parallel, precision)
 
 
 def _was_expected(refusal: LegoclfError) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional
 
 import numpy as np
 
-from legoclf.bundle import ONNX_MODEL, Bundle
+from legoclf.bundle import FP16_MODEL, INT8_MODEL, ONNX_MODEL, Bundle
 from legoclf.cores import available_cores
 from legoclf.errors import LegoclfError, UsageError
 from legoclf.jetson.frame import Frame
@@ -18,6 +18,9 @@ from legoclf.session import OnnxRuntimeSession
 #: idle in between: two frames on half of the cores each use both up, where one after the other loses 20 %.
 PARALLEL = 2
 
+#: The graph of each precision.
+GRAPHS: Dict[str, str] = {"fp32": ONNX_MODEL, "fp16": FP16_MODEL, "int8": INT8_MODEL}
+
 
 class OnnxRuntime(Runtime):
     """See :class:`Runtime`.
@@ -27,7 +30,7 @@ class OnnxRuntime(Runtime):
     Args:
         threads: within one inference; None shares the cores out among ``parallel``.
         parallel: inferences at once; None for PARALLEL where there are so many cores.
-        graph: which of the bundle's ONNX graphs.
+        precision: a key of GRAPHS.
     """
 
     def __init__(
@@ -35,7 +38,7 @@ class OnnxRuntime(Runtime):
         bundle: Bundle,
         threads: Optional[int] = None,
         parallel: Optional[int] = None,
-        graph: str = ONNX_MODEL,
+        precision: str = "fp32",
     ) -> None:
         for name, value in (("threads", threads), ("parallel", parallel)):
             if value is not None and value < 1:
@@ -43,11 +46,13 @@ class OnnxRuntime(Runtime):
         cores = available_cores()
         many = min(PARALLEL, cores) if parallel is None else parallel
         self._session: Optional[OnnxRuntimeSession] = OnnxRuntimeSession(
-            bundle.file(graph), max(1, cores // many) if threads is None else threads
+            bundle.file(GRAPHS[precision]), max(1, cores // many) if threads is None else threads
         )
         super().__init__(bundle, self._session.outputs)
         self.parallel = many
-        self.description = "ONNX Runtime {} FP32 on the CPU".format(_version())
+        self.is_exact = precision == "fp32"
+        what = "FP32" if self.is_exact else "{} ({})".format(GRAPHS[precision], precision.upper())
+        self.description = "ONNX Runtime {} {} on the CPU".format(_version(), what)
         self._own = threading.local()
         self._opencv_threads = _set_opencv_threads(1)
 

@@ -31,6 +31,7 @@ class _Opened(NamedTuple):
     """What the thread has open, and the stack that closes it."""
 
     cuda: Cuda
+    engine: StoredEngine
     session: TensorRTSession
     gpu: Any
     outputs: List[str]
@@ -46,6 +47,9 @@ class TensorRTRuntime(Runtime):
         preprocessor: ``auto``, ``gpu`` or ``cpu``.
         precision: of the engine; None for the one that was chosen.
         say: told why the GPU does not prepare frames, where it was to.
+
+    Attributes:
+        engine: the one that runs. uses_graph: its work is queued as a CUDA graph.
 
     Raises:
         NoGpu: there is no CUDA here.
@@ -67,6 +71,8 @@ class TensorRTRuntime(Runtime):
             self._thread.shutdown()
             raise
         super().__init__(bundle, self._opened.outputs)
+        self.engine = self._opened.engine
+        self.uses_graph = self._call(lambda: self._opened.cuda.graphs() is not None)
         self.is_exact = self._opened.is_exact
         self.description = self._opened.description
         self._suited: Tuple[Any, ...] = ()
@@ -218,7 +224,7 @@ def _open(bundle: Bundle, preprocessor: str, precision: Optional[str], say: Call
             api.name, engine.identity.precision.upper(), cuda.device_name(), "CPU" if gpu is None else "GPU"
         )
         is_exact = engine.identity.precision == "fp32" and cuda.compute_capability() < TF32_FROM
-        return _Opened(cuda, session, gpu, session.outputs, description, is_exact, stack.pop_all())
+        return _Opened(cuda, engine, session, gpu, session.outputs, description, is_exact, stack.pop_all())
     raise AssertionError("unreachable: the stack lets every exception through")
 
 

@@ -2,18 +2,16 @@
 
 import logging
 from contextlib import ExitStack
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence
 
-from legoclf.bundle import FP16_MODEL, INT8_MODEL, ONNX_MODEL, Bundle
+from legoclf.bundle import ONNX_MODEL, Bundle
 from legoclf.errors import LegoclfError, UsageError
 from legoclf.jetson.runtime import Runtime, open_runtime
+from legoclf.jetson.runtime_onnx import GRAPHS
 
 LOGGER = logging.getLogger(__name__)
 
 PRECISIONS = ("fp32", "fp16", "int8")
-
-#: The graph of each precision.
-GRAPHS: Dict[str, str] = {"fp32": ONNX_MODEL, "fp16": FP16_MODEL, "int8": INT8_MODEL}
 
 #: What ONNX Runtime on a CPU computes the FP16 graph in.
 FP16_ON_CPU = (
@@ -137,7 +135,7 @@ def _open_engines(
                 break
             continue
         stack.enter_context(runtime)
-        opened.append(_with_engine(bundle, precision, runtime))
+        opened.append(_with_engine(precision, runtime))
         after_each(opened[-1].name)
     if not opened and backend == "tensorrt":
         raise refusals[0]
@@ -147,47 +145,30 @@ def _open_engines(
     return []
 
 
-def _with_engine(bundle: Bundle, precision: str, runtime: Runtime) -> Opened:
-    """A TensorRT runtime with the engine that it found, which it does not tell of: looked for once more."""
-    from legoclf.jetson.cuda import open_cuda
-    from legoclf.jetson.engine_identity import this_machine
-    from legoclf.jetson.engine_store import choose_engine
-    from legoclf.jetson.tensorrt_api import find_tensorrt
-
-    with open_cuda() as cuda:
-        engine = choose_engine(bundle.path, this_machine(find_tensorrt(), cuda), precision)
-        uses_graph = cuda.graphs() is not None
+def _with_engine(precision: str, runtime: Any) -> Opened:
+    """A TensorRT runtime, and what its engine tells."""
+    engine = runtime.engine
     least, _, most = engine.identity.batch
     graph = str(engine.record.get("onnx_file", ONNX_MODEL))
     return Opened(
-        "tensorrt " + precision, "tensorrt", precision, graph, runtime, least, most, engine, uses_graph
+        "tensorrt " + precision,
+        "tensorrt",
+        precision,
+        graph,
+        runtime,
+        least,
+        most,
+        engine,
+        runtime.uses_graph,
     )
 
 
 def _open_graph(bundle: Bundle, precision: str, threads: Optional[int]) -> Opened:
     """A graph in ONNX Runtime."""
-    graph = GRAPHS[precision]
-    bundle.file(graph)
-    if precision == "fp32":
-        runtime = open_runtime(bundle, "onnxruntime", threads=threads)
-    else:
-        runtime = _open_other(bundle, graph, precision, threads)
+    runtime = open_runtime(bundle, "onnxruntime", precision=precision, threads=threads)
     least, most = 1, None
     if not is_dynamic(bundle):
         least = most = int(bundle.provenance["batch"]["most"])
-    return Opened("onnxruntime " + precision, "onnxruntime", precision, graph, runtime, least, most)
-
-
-def _open_other(bundle: Bundle, graph: str, precision: str, threads: Optional[int]) -> Runtime:
-    from legoclf.jetson.golden_check import check_at_start
-    from legoclf.jetson.runtime_onnx import OnnxRuntime
-
-    runtime = OnnxRuntime(bundle, threads, graph=graph)
-    runtime.is_exact = False
-    runtime.description = runtime.description.replace("FP32", "{} ({})".format(graph, precision.upper()))
-    try:
-        check_at_start(runtime, bundle)
-    except BaseException:
-        runtime.close()
-        raise
-    return runtime
+    return Opened(
+        "onnxruntime " + precision, "onnxruntime", precision, GRAPHS[precision], runtime, least, most
+    )
