@@ -31,7 +31,7 @@ def make_app(classifier: Classifier, metrics: Metrics, about: Dict[str, Any]) ->
     Raises:
         LegoclfError: bottle is not installed.
     """
-    bottle = _import_bottle()
+    bottle = import_bottle()
     app = _empty_app(bottle)
 
     def route(method: str, path: str, answer: Callable[[], Tuple[Any, int]]) -> None:
@@ -51,7 +51,7 @@ def make_app(classifier: Classifier, metrics: Metrics, about: Dict[str, Any]) ->
 
 def make_sagemaker_app(classifier: Classifier, metrics: Metrics) -> Any:
     """A bottle application of SageMaker's two routes alone."""
-    bottle = _import_bottle()
+    bottle = import_bottle()
     app = _empty_app(bottle)
     add_sagemaker(app, classifier, metrics)
     return app
@@ -59,7 +59,7 @@ def make_sagemaker_app(classifier: Classifier, metrics: Metrics) -> Any:
 
 def add_sagemaker(app: Any, classifier: Classifier, metrics: Metrics) -> None:
     """Amazon SageMaker's /ping and /invocations."""
-    bottle = _import_bottle()
+    bottle = import_bottle()
     add_route(app, metrics, "GET", "/ping", lambda: ({"status": "ok"}, 0))
     add_route(app, metrics, "POST", "/invocations", lambda: _invoke(bottle.request, classifier))
 
@@ -72,7 +72,7 @@ def add_route(
     Args:
         answer: gives the record and how many images were classified.
     """
-    bottle = _import_bottle()
+    bottle = import_bottle()
 
     def handle(**_: str) -> Any:
         started_at = time.perf_counter()
@@ -154,7 +154,7 @@ def _error(bottle: Any, error: Any) -> bytes:
     return json.dumps({"error": text}).encode("utf-8")
 
 
-def _import_bottle() -> Any:
+def import_bottle() -> Any:
     try:
         import bottle
     except ImportError as error:

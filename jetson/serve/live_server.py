@@ -83,14 +83,14 @@ class LivePage(object):
         locates: bool = False,
     ) -> None:
         from legoclf.jetson.harvest.harvest import Harvest
-        from legoclf.jetson.serve.app import _import_bottle
+        from legoclf.jetson.serve.app import import_bottle
         from legoclf.jetson.serve.live import LiveView
         from legoclf.jetson.serve.live_metrics import Machine, live_readings
         from legoclf.jetson.serve.metrics import Metrics
         from legoclf.jetson.serve.mjpeg import Pictures
         from legoclf.jetson.serve.page_pictures import PageParts
 
-        _import_bottle()  # what is missing is told before the network is loaded
+        import_bottle()  # what is missing is told before the network is loaded
         self.output = LiveView(Pictures(), session)
         self.session = session
         machine = Machine()
