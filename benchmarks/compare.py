@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from legoclf.benchmarks import two_samples
-from legoclf.benchmarks.device.emit import factor, number, percent
+from legoclf.benchmarks.device.emit import factor, interval, number, percent
 from legoclf.benchmarks.device.result import Ratio, Result, Series
 from legoclf.benchmarks.device.samples import Estimate, medians, middle
-from legoclf.benchmarks.text import cell, interval
+from legoclf.benchmarks.text import cell
 from legoclf.errors import LegoclfError
 
 NOISE = "noise"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from legoclf.benchmarks.conversion_artefacts import (
 )
 from legoclf.benchmarks.conversion_steps import drift, images_for
 from legoclf.benchmarks.device.clock import in_turns
-from legoclf.benchmarks.device.result import Ratio, Series
+from legoclf.benchmarks.device.result import Measured, Ratio, Series
 from legoclf.bundle import INT8_MODEL, ONNX_MODEL, Bundle
 from legoclf.bundle_update import add_files
 from legoclf.convert import artefacts
@@ -72,14 +72,6 @@ class Extent:
     anew: bool = True
 
 
-class Conversion(NamedTuple):
-    """Milliseconds of each artefact in turns; ratios; sizes, drift and what could not be made as facts."""
-
-    series: list[Series]
-    ratios: list[Ratio]
-    facts: dict[str, Any]
-
-
 @dataclass
 class _Bench:
     """What has been made: sizes in bytes, whether it is as in the bundle, and why something is missing."""
@@ -93,7 +85,7 @@ class _Bench:
     notes: list[str] = field(default_factory=list)
 
 
-def measure(bundle: Bundle, image_dir: str | None, extent: Extent, with_int8: bool) -> Conversion:
+def measure(bundle: Bundle, image_dir: str | None, extent: Extent, with_int8: bool) -> Measured:
     """Make everything that can be made of a bundle, time it, and compare each step with the one before.
 
     Args:
@@ -139,7 +131,7 @@ def measure(bundle: Bundle, image_dir: str | None, extent: Extent, with_int8: bo
             *images.notes,
         ]
     series = [Series(_series_name(name), "ms", turns) for name, turns in bench.turns.items()]
-    return Conversion(series, _ratios(bench), {**facts, "notes": notes})
+    return Measured(series, _ratios(bench), {**facts, "notes": notes})
 
 
 @contextmanager

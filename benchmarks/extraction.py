@@ -11,12 +11,11 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import repeat
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from legoclf.benchmarks.device.clock import in_turns
-from legoclf.benchmarks.device.result import Ratio, Series
+from legoclf.benchmarks.device.result import Measured, Ratio, Series
 from legoclf.contract import unit_range_contract
 from legoclf.cores import available_cores
 from legoclf.errors import LegoclfError
@@ -41,14 +40,6 @@ CANDIDATE_ROUNDS = 3
 
 #: Of the series that every extraction is held against.
 BARE = "bare ONNX Runtime"
-
-
-class Measured(NamedTuple):
-    """What was found: the last three fields of a Result."""
-
-    series: list[Series]
-    ratios: list[Ratio]
-    facts: dict[str, Any]
 
 
 def measure(

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from legoclf.benchmarks.compare import ratio_turns
-from legoclf.benchmarks.device.emit import factor
+from legoclf.benchmarks.device.emit import factor, interval
 from legoclf.benchmarks.device.result import Result
 from legoclf.benchmarks.device.samples import Estimate
-from legoclf.benchmarks.text import interval
 from legoclf.benchmarks.two_samples import ratio_of_shift
 from legoclf.errors import LegoclfError, UsageError
 

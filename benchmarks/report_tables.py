@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from legoclf.benchmarks.device.emit import factor, number, percent
+from legoclf.benchmarks.device.emit import factor, interval, number, percent
 from legoclf.benchmarks.device.result import Result
 from legoclf.benchmarks.published import Published
 from legoclf.benchmarks.report_data import Bound, Configuration
-from legoclf.benchmarks.text import escaped, interval
+from legoclf.benchmarks.text import escaped
 
 #: Rows up to which a table stands open.
 _MOST_OPEN_ROWS = 12

@@ -1,8 +1,6 @@
 """`legoclf retrain` against what retrain.py does with distortions on: time and accuracy, in one run."""
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -11,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from legoclf.benchmarks.device.result import Ratio, Series
-from legoclf.benchmarks.extraction import DISTORTIONS, Measured
+from legoclf.benchmarks.device.result import Measured, Ratio, Series
+from legoclf.benchmarks.extraction import DISTORTIONS
+from legoclf.benchmarks.process import places_of_retrain, run_legoclf
 from legoclf.benchmarks.yardstick import Yardstick
 from legoclf.contract import unit_range_contract
 from legoclf.data.folder import DataSet, scan_folder
-from legoclf.errors import LegoclfError
 from legoclf.retrain.cross_validate import Pooled, Sample, Trainer, cross_validate, paired_difference
 from legoclf.retrain.feature_vector import FeatureVector, load_feature_vector
 from legoclf.retrain.heads import Features, SgdSettings, train_sgd
@@ -144,28 +142,15 @@ def difference_line(difference: dict[str, Any]) -> str:
 def _retrain(image_dir: Path, steps: int, tfhub_module: str | None) -> tuple[float, dict[str, Any]]:
     """Seconds of `legoclf retrain` in a process of its own with nothing cached, and its metrics."""
     with tempfile.TemporaryDirectory() as scratch:
-        places = {
-            "bundle": "a.bundle",
-            "bottleneck_dir": "bottleneck",
-            "output_graph": "graph.pb",
-            "output_labels": "labels.txt",
-            "summaries_dir": "logs",
-            "checkpoint_path": "checkpoint",
-            "intermediate_output_graphs_dir": "steps",
-        }
-        flags = [f"--{flag}={Path(scratch) / name}" for flag, name in places.items()]
+        flags = [f"--bundle={Path(scratch) / 'a.bundle'}", *places_of_retrain(Path(scratch))]
         flags += [f"--random_{name}={getattr(DISTORTIONS, 'random_' + name)}" for name in _PERCENTAGES]
         flags += ["--flip_left_right", f"--how_many_training_steps={steps}", f"--image_dir={image_dir}"]
         if tfhub_module is not None:
             flags.append(f"--tfhub_module={tfhub_module}")
         start = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-m", "legoclf", "retrain", "--json", *flags], capture_output=True, text=True
-        )
+        told = run_legoclf(["retrain", "--json", *flags])
         elapsed = time.perf_counter() - start
-    if done.returncode:
-        raise LegoclfError(f"legoclf retrain failed: {done.stderr.strip().splitlines()[-1]}")
-    metrics: dict[str, Any] = json.loads(done.stdout)["metrics"]
+    metrics: dict[str, Any] = json.loads(told)["metrics"]
     return elapsed, metrics
 
 

@@ -13,9 +13,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from legoclf.benchmarks.device.result import Ratio, Series
+from legoclf.benchmarks.device.result import Measured, Ratio, Series
+from legoclf.benchmarks.process import places_of_retrain
 from legoclf.benchmarks.scaling_images import needed_bytes, write_images
 from legoclf.benchmarks.scaling_runs import Run, run_measured
 from legoclf.errors import LegoclfError
@@ -35,17 +36,9 @@ _REPEATS = ((1_000, 3), (10_000, 2))
 _PREPARE = "from legoclf.benchmarks.scaling import prepare; import sys; prepare(*sys.argv[1:])"
 
 
-class Scaling(NamedTuple):
-    """Milliseconds an image and peak MiB by number of images; their ratios; what else there is to say."""
-
-    series: list[Series]
-    ratios: list[Ratio]
-    facts: dict[str, Any]
-
-
 def measure(
     counts: Sequence[int], size: int, rounds: int, module: str = MADE, *, repeat: bool = True
-) -> Scaling:
+) -> Measured:
     """Run every number of images, cold and then warm, in each of ``rounds`` rounds.
 
     All files lie in one temporary folder, which is removed however this ends.
@@ -78,7 +71,7 @@ def measure(
         "network": module,
         "notes": [_what(module, size), *_notes(counts, runs)],
     }
-    return Scaling(_series(runs), _ratios(counts), facts)
+    return Measured(_series(runs), _ratios(counts), facts)
 
 
 def prepare(handle: str, cache_dir: str) -> None:
@@ -131,9 +124,11 @@ def _run_count(
     images, features = scratch / "images", scratch / "features"
     write_images(images, count, size)
     call = [sys.executable, "-m", "legoclf", "retrain", f"--image_dir={images}", *flags]
-    call += [f"--bundle={scratch / 'made.bundle'}", f"--bottleneck_dir={features}"]
-    for flag in ("output_graph", "output_labels", "summaries_dir", "checkpoint_path"):
-        call.append(f"--{flag}={scratch / flag}")
+    call += [
+        *places_of_retrain(scratch),
+        f"--bundle={scratch / 'made.bundle'}",
+        f"--bottleneck_dir={features}",
+    ]
     pairs = []
     try:
         for _ in range(times):

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from legoclf.benchmarks.process import last_line
 from legoclf.errors import LegoclfError
 
 # Between this process and the run: the peak that Linux tells of a process is at first that of the one which
@@ -59,8 +60,7 @@ def run_measured(call: Sequence[str], environment: Mapping[str, str]) -> Run:
         raise
     code, seconds, peak = json.loads(output) if process.returncode == 0 else (process.returncode, 0.0, 0)
     if code:
-        last = (errors.strip().splitlines() or [f"it ended with exit code {code} and said nothing"])[-1]
-        raise LegoclfError(f"`legoclf retrain` failed: {last.removeprefix('legoclf: error: ')}")
+        raise LegoclfError(f"`legoclf retrain` failed: {last_line(errors, code)}")
     # macOS tells bytes, Linux KiB.
     mb = peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
     return Run(seconds, mb, read_stages(errors))

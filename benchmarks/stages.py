@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from legoclf.benchmarks.device.clock import in_turns
-from legoclf.benchmarks.device.result import Ratio, Series
-from legoclf.benchmarks.extraction import DISTORTIONS, Measured, settled_garbage
+from legoclf.benchmarks.device.result import Measured, Ratio, Series
+from legoclf.benchmarks.extraction import DISTORTIONS, settled_garbage
 from legoclf.contract import InputContract
 from legoclf.cores import available_cores
 from legoclf.image import decode_image, decode_reduced

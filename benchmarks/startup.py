@@ -8,10 +8,9 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
 
 from legoclf.benchmarks.device.clock import in_turns
-from legoclf.benchmarks.device.result import Ratio, Series
+from legoclf.benchmarks.device.result import Measured, Ratio, Series
 from legoclf.benchmarks.device.samples import paired_ratio, summarise
 from legoclf.errors import LegoclfError
 
@@ -37,21 +36,13 @@ _LIST_COMMANDS = "import json; from legoclf.cli import COMMANDS; print(json.dump
 _IMPORTED = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)")
 
 
-class Startup(NamedTuple):
-    """Milliseconds of each process, in turns; ratios against the bare Python; what else there is to say."""
-
-    series: list[Series]
-    ratios: list[Ratio]
-    facts: dict[str, Any]
-
-
 def command_names() -> list[str]:
     """The subcommands, such as ``retrain`` and ``data check``, in the order of `legoclf --help`."""
     names: list[str] = json.loads(_run(["-c", _LIST_COMMANDS]).stdout)
     return names
 
 
-def measure(names: Sequence[str], rounds: int) -> Startup:
+def measure(names: Sequence[str], rounds: int) -> Measured:
     """Start every subcommand once in each of ``rounds`` turns, after once that does not count.
 
     Each is `python -m legoclf NAME --help` in an empty folder. A subcommand that does not start is left out,
@@ -79,7 +70,7 @@ def measure(names: Sequence[str], rounds: int) -> Startup:
     ]
     helps = {name: call for name, call in calls.items() if name not in (BARE, NUMPY, VERSION)}
     series = [Series(name, "ms", samples) for name, samples in turns.items()]
-    return Startup(series, ratios, {"notes": notes + slow_notes(turns, helps), "left_out": len(notes)})
+    return Measured(series, ratios, {"notes": notes + slow_notes(turns, helps), "left_out": len(notes)})
 
 
 def shown(name: str) -> str:

@@ -1,7 +1,5 @@
 """All benchmarks one after the other, each a process of its own: result files, a table and a page."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +7,8 @@ from pathlib import Path
 
 from legoclf.benchmarks.device.emit import as_markdown
 from legoclf.benchmarks.device.result import Result, load
+from legoclf.benchmarks.process import places_of_retrain, run_legoclf
+from legoclf.errors import LegoclfError
 
 #: After which a benchmark is stopped.
 MOST_SECONDS = 900
@@ -66,15 +66,12 @@ def make_bundle(scratch: Path, image_dir: Path | None, is_short: bool) -> tuple[
     if image_dir is None:
         image_dir = scratch / "bricks"
         count = _RENDERED_SHORT if is_short else _RENDERED
-        _legoclf(["data", "render", str(image_dir), "--count", str(count), "--size", "192"])
+        run_legoclf(["data", "render", str(image_dir), "--count", str(count), "--size", "192"], MOST_SECONDS)
     bundle = scratch / "suite.bundle"
-    # As a user calls it, but for the copies that it leaves in the system's temporary folder.
-    places = {"bottleneck_dir": "features", "output_graph": "graph.pb", "output_labels": "labels.txt"}
-    places |= {"summaries_dir": "logs", "checkpoint_path": "checkpoint"}
-    flags = [f"--{flag}={scratch / name}" for flag, name in places.items()]
-    _legoclf(["retrain", "--image_dir", str(image_dir), "--bundle", str(bundle), *flags])
+    flags = ["--image_dir", str(image_dir), "--bundle", str(bundle), *places_of_retrain(scratch)]
+    run_legoclf(["retrain", *flags], MOST_SECONDS)
     if not is_short:  # whose inference is of FP32 alone
-        _legoclf(["convert", str(bundle), "--image_dir", str(image_dir)])
+        run_legoclf(["convert", str(bundle), "--image_dir", str(image_dir)], MOST_SECONDS)
     return bundle, image_dir
 
 
@@ -84,14 +81,10 @@ def run_step(step: Step, bundle: Path, image_dir: Path, output_dir: Path, is_sho
     words = [*step.command(bundle, image_dir, is_short), "--output", str(target)]
     start = time.monotonic()
     try:
-        done = subprocess.run(_call(words), capture_output=True, text=True, timeout=MOST_SECONDS)
-    except subprocess.TimeoutExpired:
-        return Outcome(step.name, time.monotonic() - start, None, f"stopped after {MOST_SECONDS} s")
-    seconds = time.monotonic() - start
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no word of why"])[-1]
-        return Outcome(step.name, seconds, None, last.removeprefix("legoclf: error: "))
-    return Outcome(step.name, seconds, load(str(target)), "")
+        run_legoclf(words, MOST_SECONDS)
+    except LegoclfError as error:
+        return Outcome(step.name, time.monotonic() - start, None, str(error))
+    return Outcome(step.name, time.monotonic() - start, load(str(target)), "")
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
@@ -101,16 +94,3 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     if failed:
         parts.append("\n".join(["# not measured", "", *failed]) + "\n")
     return "\n".join(parts)
-
-
-def _legoclf(words: Sequence[str]) -> None:
-    from legoclf.errors import LegoclfError
-
-    done = subprocess.run(_call(words), capture_output=True, text=True, timeout=MOST_SECONDS)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no word of why"])[-1]
-        raise LegoclfError(f"legoclf {words[0]} failed: {last.removeprefix('legoclf: error: ')}")
-
-
-def _call(words: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "legoclf", *words]

@@ -1,11 +1,9 @@
 """Text from result files, which may be a stranger's, on its way into a table, a page or a terminal."""
 
 import html
-from collections.abc import Callable
 from typing import Any
 
 from legoclf.benchmarks.device.result import Result, parse, to_json
-from legoclf.benchmarks.device.samples import Estimate
 from legoclf.errors import printable
 
 
@@ -22,13 +20,6 @@ def cell(value: object) -> str:
 def fit_for_markdown(result: Result) -> Result:
     """The result with each of its texts as :func:`cell` has it."""
     return parse(_cells(to_json(result)), result.kind)
-
-
-def interval(estimate: Estimate, form: Callable[[float], str]) -> str:
-    """The interval of an estimate in words."""
-    if estimate.low is None or estimate.high is None:
-        return "too few turns"
-    return f"{form(estimate.low)} to {form(estimate.high)}"
 
 
 def _cells(record: Any) -> Any:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from legoclf.benchmarks import extraction, peers_keras, peers_timm
-from legoclf.benchmarks.device.result import Ratio, Series
-from legoclf.benchmarks.extraction import Measured
+from legoclf.benchmarks.device.result import Measured, Ratio, Series
 from legoclf.benchmarks.peers import (
     HEAD,
     OWN_PASSES,

@@ -69,7 +69,7 @@ def as_markdown(result: "Result") -> str:
         for ratio in result.ratios:
             estimate = result.ratio(ratio)
             lines.append(
-                "| {} | {} | {} |".format(ratio.name, factor(estimate.value), _interval(estimate, factor))
+                "| {} | {} | {} |".format(ratio.name, factor(estimate.value), interval(estimate, factor))
             )
         lines.append("")
     timed = [series for series in result.series if series.unit != "right"]
@@ -85,7 +85,7 @@ def as_markdown(result: "Result") -> str:
             total = sum(len(turn) for turn in series.turns)
             lines += [
                 "{}: {} of {} images right, 95 % interval {}".format(
-                    series.name, percent(estimate.value), total, _interval(estimate, percent)
+                    series.name, percent(estimate.value), total, interval(estimate, percent)
                 ),
                 "",
             ]
@@ -138,7 +138,7 @@ def _series_line(series: "Series") -> str:
         series.name,
         series.unit,
         number(summary.median.value),
-        _interval(summary.median, number),
+        interval(summary.median, number),
         number(summary.p90),
         number(summary.p99),
         number(summary.largest),
@@ -146,7 +146,8 @@ def _series_line(series: "Series") -> str:
     )
 
 
-def _interval(estimate: "Estimate", form: Callable[[float], str]) -> str:
+def interval(estimate: "Estimate", form: Callable[[float], str]) -> str:
+    """The interval of an estimate in words."""
     if estimate.low is None or estimate.high is None:
         return "too few turns"
     return "{} to {}".format(form(estimate.low), form(estimate.high))

@@ -16,7 +16,7 @@ import numpy as np
 from legoclf.benchmarks.device.callers import Callers
 from legoclf.benchmarks.device.clock import in_turns, overhead_ms, warm_up
 from legoclf.benchmarks.device.configuration import Configuration, Energy
-from legoclf.benchmarks.device.result import Ratio, Series
+from legoclf.benchmarks.device.result import Measured, Ratio, Series
 from legoclf.benchmarks.device.runtimes import Opened
 from legoclf.benchmarks.device.samples import medians
 from legoclf.errors import LegoclfError
@@ -51,14 +51,6 @@ class Pace(NamedTuple):
 
 
 DEFAULT_PACE = Pace()
-
-
-class Measured(NamedTuple):
-    """What was found; ``facts`` as :class:`legoclf.benchmarks.device.result.Result` has them."""
-
-    series: List[Series]
-    ratios: List[Ratio]
-    facts: Dict[str, Any]
 
 
 def read_frames(source: str, count: int = FRAMES) -> List[Frame]:

@@ -19,8 +19,9 @@ from legoclf.errors import UsageError, check_range
 
 if TYPE_CHECKING:
     from legoclf.benchmarks.device.configuration import Energy
-    from legoclf.benchmarks.device.inference import Measured, Pace
+    from legoclf.benchmarks.device.inference import Pace
     from legoclf.benchmarks.device.peak import Peak
+    from legoclf.benchmarks.device.result import Measured
     from legoclf.benchmarks.device.runtimes import Opened
     from legoclf.bundle import Bundle
     from legoclf.jetson.frame import Frame

@@ -14,7 +14,7 @@ import numpy as np
 
 from legoclf.benchmarks.device.callers import bare_ways
 from legoclf.benchmarks.device.conditions_command import shown_command
-from legoclf.benchmarks.device.result import Ratio, Series
+from legoclf.benchmarks.device.result import Measured, Ratio, Series
 from legoclf.benchmarks.device.samples import summarise
 from legoclf.bundle import Bundle
 from legoclf.cores import available_cores
@@ -43,14 +43,6 @@ _STEP_FRAMES = 10
 
 #: Seconds of each turn at a camera's rate, at most.
 _PACED_SECONDS = 2.0
-
-
-class Live(NamedTuple):
-    """What was found; ``facts`` as :class:`legoclf.benchmarks.device.result.Result` has them."""
-
-    series: List[Series]
-    ratios: List[Ratio]
-    facts: Dict[str, Any]
 
 
 class Tally(NamedTuple):
@@ -125,7 +117,7 @@ class _Turns(object):
 
 def measure(
     bundle: Bundle, backend: str, source: str, frames: int, rounds: int, source_fps: float = 30.0
-) -> Live:
+) -> Measured:
     """Run the ways in turns.
 
     Args:
@@ -155,7 +147,7 @@ def measure(
     facts = _facts(description, source, frames, source_fps, tally)
     series = _series(turns, list(ways), source_fps)
     facts["notes"] = _notes(facts, series, source_fps)
-    return Live(series, [Ratio(LOOP + ", of " + name, LOOP, name) for name in ways], facts)
+    return Measured(series, [Ratio(LOOP + ", of " + name, LOOP, name) for name in ways], facts)
 
 
 def paced_source(source: str, fps: float) -> str:

@@ -83,6 +83,14 @@ class Ratio(NamedTuple):
     better: str = "higher"
 
 
+class Measured(NamedTuple):
+    """What a benchmark measured: the last three fields of a :class:`Result`."""
+
+    series: List[Series]
+    ratios: List[Ratio]
+    facts: Dict[str, Any]
+
+
 class Result(NamedTuple):
     """One benchmark of one run.
 

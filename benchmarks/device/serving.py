@@ -21,7 +21,7 @@ import numpy as np
 
 from legoclf.benchmarks.device import serving_client
 from legoclf.benchmarks.device.callers import Bare, bare_ways
-from legoclf.benchmarks.device.result import Ratio, Series
+from legoclf.benchmarks.device.result import Measured, Ratio, Series
 from legoclf.benchmarks.device.samples import paired_ratio, summarise
 from legoclf.bundle import Bundle
 from legoclf.cores import available_cores
@@ -47,14 +47,6 @@ HEALTH = "GET /healthz"
 SIZES = ((100, 100), (640, 480))
 
 _WARM_UP_SECONDS = 0.5
-
-
-class Serving(NamedTuple):
-    """What was found; ``facts`` as :class:`legoclf.benchmarks.device.result.Result` has them."""
-
-    series: List[Series]
-    ratios: List[Ratio]
-    facts: Dict[str, Any]
 
 
 class Asked(NamedTuple):
@@ -106,7 +98,7 @@ class Clients(object):
         return Asked(**answer)
 
 
-def measure(bundle: Bundle, backend: str, clients: int, seconds: float, turns: int) -> Serving:
+def measure(bundle: Bundle, backend: str, clients: int, seconds: float, turns: int) -> Measured:
     """Run the ways in turns.
 
     Args:
@@ -143,7 +135,7 @@ def measure(bundle: Bundle, backend: str, clients: int, seconds: float, turns: i
     }
     series = found.series()
     facts["notes"] = _notes(facts, series, list(ways))
-    return Serving(series, _ratios(list(ways)), facts)
+    return Measured(series, _ratios(list(ways)), facts)
 
 
 class _Turns(object):

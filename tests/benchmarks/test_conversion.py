@@ -12,8 +12,9 @@ import small_bundle
 import tf_modules
 import tiny_bundle
 
-from legoclf.benchmarks.conversion import Conversion, Extent, measure
+from legoclf.benchmarks.conversion import Extent, measure
 from legoclf.benchmarks.conversion_steps import Step, drift, images_for
+from legoclf.benchmarks.device.result import Measured
 from legoclf.bundle import FP16_MODEL, ONNX_MODEL, Bundle
 from legoclf.cli import main
 from legoclf.errors import LegoclfError
@@ -41,7 +42,7 @@ def bundle(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def measured(bundle: Bundle, photos: Path) -> Conversion:
+def measured(bundle: Bundle, photos: Path) -> Measured:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LEGOCLF_CACHE_DIR", str(Path(bundle.path).parent / "cache"))
         return measure(bundle, str(photos), EXTENT, with_int8=True)
@@ -58,7 +59,7 @@ def test_the_bundle_is_left_as_it_is(bundle: Bundle, photos: Path) -> None:
     assert hashes(bundle.path) == before
 
 
-def test_every_artefact_is_timed_and_weighed(measured: Conversion) -> None:
+def test_every_artefact_is_timed_and_weighed(measured: Measured) -> None:
     graphs = ["frozen graph", "ONNX", "SavedModel", "jetson-inference ONNX", "FP16 ONNX", "INT8 ONNX"]
     names = {series.name for series in measured.series}
     for name in [*graphs, "feature vector"]:
@@ -66,11 +67,11 @@ def test_every_artefact_is_timed_and_weighed(measured: Conversion) -> None:
         assert measured.facts["bytes"][name] > 0
 
 
-def test_what_is_made_of_the_head_is_what_the_training_wrote_to_the_byte(measured: Conversion) -> None:
+def test_what_is_made_of_the_head_is_what_the_training_wrote_to_the_byte(measured: Measured) -> None:
     assert measured.facts["same_as_in_bundle"] == {"frozen graph": True, "ONNX": True, "SavedModel": True}
 
 
-def test_each_step_is_compared_with_the_one_before_it(measured: Conversion) -> None:
+def test_each_step_is_compared_with_the_one_before_it(measured: Measured) -> None:
     steps = {step["step"]: step for step in measured.facts["drift"] if not step["step"].startswith("engine ")}
     assert {name: step["before"] for name, step in steps.items()} == {
         "training head": None,
@@ -90,7 +91,7 @@ def test_each_step_is_compared_with_the_one_before_it(measured: Conversion) -> N
     assert steps["ONNX"]["from_fp32"] is None
 
 
-def test_the_images_are_those_that_the_training_held_out(measured: Conversion, bundle: Bundle) -> None:
+def test_the_images_are_those_that_the_training_held_out(measured: Measured, bundle: Bundle) -> None:
     assert measured.facts["images"] == {"set": "held-out", "count": bundle.metrics["images"]["test"]}
 
 

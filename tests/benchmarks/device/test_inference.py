@@ -17,10 +17,10 @@ import tiny_bundle
 
 from legoclf.benchmarks.device import inference_command, peak
 from legoclf.benchmarks.device.boards import load_boards
-from legoclf.benchmarks.device.inference import Measured, Pace, measure, read_frames
+from legoclf.benchmarks.device.inference import Pace, measure, read_frames
 from legoclf.benchmarks.device.inference_roofline import Peaks, peaks_of, rooflines
 from legoclf.benchmarks.device.memory import MemoryLog, memory_note, resident_mb
-from legoclf.benchmarks.device.result import HEADER, Ratio, Result, Series, load, parse, to_json
+from legoclf.benchmarks.device.result import HEADER, Measured, Ratio, Result, Series, load, parse, to_json
 from legoclf.benchmarks.device.runtimes import Opened, is_dynamic, open_runtimes, parse_precisions
 from legoclf.benchmarks.device.samples import medians
 from legoclf.bundle import Bundle
