@@ -3,11 +3,10 @@
 Rates count passes through the network: one for each view of an image.
 """
 
-import gc
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -89,24 +88,12 @@ def rates_in_turns(work: dict[str, Callable[[], object]], rounds: int, count: in
     Args:
         count: what one call does, such as passes through the network.
     """
-    with settled_garbage():
-        in_turns(work, 1, 0.0)
-        milliseconds = in_turns(work, rounds, 0.0)
+    in_turns(work, 1, 0.0)
+    milliseconds = in_turns(work, rounds, 0.0)
     return [
         Series(name, "1/s", [[1000 * count / sample for sample in turn] for turn in turns])
         for name, turns in milliseconds.items()
     ]
-
-
-@contextmanager
-def settled_garbage() -> Iterator[None]:
-    """Keep what is alive now out of collections between turns: TensorFlow alone takes 0.2 s each time."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _ratios(names: Sequence[str]) -> list[Ratio]:

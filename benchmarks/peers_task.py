@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from legoclf.benchmarks.device.clock import settled_garbage
 from legoclf.benchmarks.device.result import Series
-from legoclf.benchmarks.extraction import DISTORTIONS, settled_garbage
+from legoclf.benchmarks.extraction import DISTORTIONS
 from legoclf.contract import unit_range_contract
 from legoclf.data.folder import DataSet, ImageItem
 from legoclf.errors import LegoclfError

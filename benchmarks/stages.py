@@ -17,7 +17,7 @@ import numpy as np
 
 from legoclf.benchmarks.device.clock import in_turns
 from legoclf.benchmarks.device.result import Measured, Ratio, Series
-from legoclf.benchmarks.extraction import DISTORTIONS, settled_garbage
+from legoclf.benchmarks.extraction import DISTORTIONS
 from legoclf.contract import InputContract
 from legoclf.cores import available_cores
 from legoclf.image import decode_image, decode_reduced
@@ -125,7 +125,6 @@ def measure_stages(stages: Stages, paths: Sequence[str], rounds: int, seconds: f
         for name, do in stages.all().items():
             work[f"{name}, {ONE_THREAD}"] = partial(_one_after_the_other, do, prepared)
             work[f"{name}, {ALL_CORES}"] = partial(_on_the_pool, pool, do, prepared)
-        stack.enter_context(settled_garbage())
         in_turns(work, 1, 0.0)
         turns = in_turns(work, rounds, seconds)
     series = [
