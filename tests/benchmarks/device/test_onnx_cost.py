@@ -6,6 +6,7 @@ from typing import Any, Dict, List
 import numpy as np
 import pytest
 import tiny_onnx
+from few_nodes import graph, zeros
 
 from legoclf.benchmarks.device.onnx_cost import Cost, count_cost, read_cost
 from legoclf.errors import LegoclfError
@@ -15,24 +16,6 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 FLOAT_BYTES = 4
-
-
-def graph(nodes: List[Any], dims: Any, weights: Dict[str, np.ndarray], domain: str = "") -> bytes:
-    """``x`` to ``y``, float32, opset 13."""
-    made = helper.make_graph(
-        nodes,
-        "few",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, dims)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(value, name) for name, value in weights.items()],
-    )
-    opsets = [helper.make_opsetid("", 13)] + ([helper.make_opsetid(domain, 1)] if domain else [])
-    serialised: bytes = helper.make_model(made, ir_version=7, opset_imports=opsets).SerializeToString()
-    return serialised
-
-
-def zeros(*shape: int) -> np.ndarray:
-    return np.zeros(shape, np.float32)
 
 
 def node(operator: str, inputs: str, output: str, **attributes: Any) -> Any:

@@ -1,11 +1,12 @@
 """Shapes followed without the onnx package: the same as its own shape inference finds."""
 
 import sys
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Tuple
 
 import numpy as np
 import pytest
 import tiny_onnx
+from few_nodes import graph, zeros
 
 from legoclf.benchmarks.device.onnx_shapes import infer_shapes
 from legoclf.convert.engine.onnx_reader import read_graph
@@ -13,7 +14,7 @@ from legoclf.errors import LegoclfError
 
 onnx = pytest.importorskip("onnx")
 
-from onnx import TensorProto, helper, numpy_helper, shape_inference  # noqa: E402
+from onnx import TensorProto, helper, shape_inference  # noqa: E402
 
 
 def by_onnx(serialised: bytes, batch: int) -> Dict[str, Tuple[int, ...]]:
@@ -35,23 +36,6 @@ def assert_the_same(serialised: bytes, batch: int) -> None:
     found = infer_shapes(read_graph(serialised), batch).dims
     assert expected
     assert {name: found[name] for name in expected} == expected
-
-
-def graph(nodes: List[Any], dims: Any, weights: Dict[str, np.ndarray], domain: str = "") -> bytes:
-    made = helper.make_graph(
-        nodes,
-        "few",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, dims)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(value, name) for name, value in weights.items()],
-    )
-    opsets = [helper.make_opsetid("", 13)] + ([helper.make_opsetid(domain, 1)] if domain else [])
-    serialised: bytes = helper.make_model(made, ir_version=7, opset_imports=opsets).SerializeToString()
-    return serialised
-
-
-def zeros(*shape: int) -> np.ndarray:
-    return np.zeros(shape, np.float32)
 
 
 def numbers(*values: int) -> np.ndarray:
