@@ -1,5 +1,6 @@
 """One camera frame, as every source gives it, and its pixels as BGR."""
 
+import time
 from typing import Callable, Dict, NamedTuple, Tuple
 
 import numpy as np
@@ -37,6 +38,15 @@ class Frame(NamedTuple):
     def width(self) -> int:
         """Columns of the picture."""
         return int(self.image.shape[1])
+
+
+def wall_time(captured_at: float) -> float:
+    """When a frame was captured, in seconds of time.time(), of its ``captured_at``.
+
+    Read off anew each time: a Jetson Nano has no clock of its own that runs on, and its time jumps when
+    the network tells it.
+    """
+    return time.time() - (time.monotonic() - captured_at)
 
 
 def image_shape(pixel_format: str, height: int, width: int) -> Tuple[int, ...]:

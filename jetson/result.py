@@ -5,7 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from legoclf.jetson.frame import Frame
+from legoclf.jetson.frame import Frame, wall_time
 
 #: The answer where no label is likely enough.
 UNKNOWN = "unknown"
@@ -49,12 +49,8 @@ class Result(NamedTuple):
 
 
 def capture_time(result: Result) -> str:
-    """When the frame was captured, by the wall clock: ISO 8601 in UTC with milliseconds.
-
-    Read off anew each time: a Jetson Nano has no clock of its own that runs on, and its time jumps when
-    the network tells it.
-    """
-    at = time.time() - (time.monotonic() - result.captured_at)
+    """When the frame was captured, by the wall clock: ISO 8601 in UTC with milliseconds."""
+    at = wall_time(result.captured_at)
     return "{}.{:03d}Z".format(time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)), int(at % 1 * 1000))
 
 

@@ -28,7 +28,7 @@ from legoclf.cores import available_cores
 from legoclf.errors import LegoclfError
 from legoclf.golden import read_golden
 from legoclf.jetson.frame import Frame
-from legoclf.jetson.harvest.files import encode_jpeg
+from legoclf.jetson.jpeg import encode_jpeg
 from legoclf.jetson.runtime import Runtime, open_runtime
 from legoclf.jetson.serve.app import make_app
 from legoclf.jetson.serve.binding import Binding

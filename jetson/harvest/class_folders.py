@@ -11,9 +11,10 @@ import numpy as np
 
 from legoclf.errors import LegoclfError, UsageError, printable
 from legoclf.image import decode_reduced, is_hidden_name, is_image_name, iter_image_files
-from legoclf.jetson.harvest.files import encode_jpeg, read_plain, remove_temporary, write_new
+from legoclf.jetson.harvest.files import read_plain, remove_temporary, write_new
 from legoclf.jetson.harvest.names import check_label, new_group, stem_of
 from legoclf.jetson.harvest.pictures import LEAST_SIDE, Recent, fingerprint, reduce_picture
+from legoclf.jetson.jpeg import encode_jpeg
 from legoclf.split import SPLIT_FOLDERS, SPLITS, TRAIN, split_class
 
 #: A picture is compared with so many of its class, the newest; so many are read of those that were there.

@@ -1,53 +1,17 @@
-"""Files that appear whole or not at all, and never in the place of another; pictures as JPEG."""
+"""Files that appear whole or not at all, and never in the place of another."""
 
 import errno
-import io
 import os
 import stat
 from typing import Optional
 
-import numpy as np
-
 from legoclf.bundle_writer import remove_leftovers
-from legoclf.errors import LegoclfError, missing_package
-
-#: 4:2:0 at this quality: on real photos a level or two of difference, which augmentation dwarfs.
-JPEG_QUALITY = 95
 
 #: Temporary files are ``.legoclf.<process id>.<random>.tmp``.
 _TEMPORARY = "legoclf"
 
 #: What systems say where a file system (FAT, some network ones) has no links.
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK)
-
-
-def encode_jpeg(bgr: np.ndarray) -> bytes:
-    """A picture as JPEG: by OpenCV where it is installed, else by Pillow.
-
-    Args:
-        bgr: uint8 [H, W, 3], BGR, 0-255.
-
-    Raises:
-        LegoclfError: neither is installed, or the picture does not fit a JPEG.
-    """
-    try:
-        import cv2
-    except ImportError:
-        return _encode_pillow(bgr)
-    done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not done:
-        raise LegoclfError("OpenCV cannot make a JPEG of a picture of {} x {}".format(*bgr.shape[1::-1]))
-    return bytes(data.tobytes())
-
-
-def _encode_pillow(bgr: np.ndarray) -> bytes:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise missing_package("pillow", "train") from error
-    stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(bgr[:, :, ::-1])).save(stream, "JPEG", quality=JPEG_QUALITY)
-    return stream.getvalue()
 
 
 def write_new(folder: str, name: str, data: bytes) -> None:

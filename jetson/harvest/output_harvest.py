@@ -3,7 +3,6 @@
 import argparse
 import math
 import os
-import time
 from typing import Any, Dict, List, NamedTuple, Optional
 
 import numpy as np
@@ -11,13 +10,14 @@ import numpy as np
 from legoclf.bundle import ONNX_MODEL, Bundle
 from legoclf.errors import LegoclfError, UsageError, check_range
 from legoclf.image import decode_reduced
-from legoclf.jetson.frame import to_bgr
+from legoclf.jetson.frame import to_bgr, wall_time
 from legoclf.jetson.harvest.clock import frame_time_s
 from legoclf.jetson.harvest.doubt import CropOf, Doubt, Judge
-from legoclf.jetson.harvest.files import encode_jpeg, read_plain
+from legoclf.jetson.harvest.files import read_plain
 from legoclf.jetson.harvest.folder import MOST_IMAGE_BYTES, HarvestFolder
 from legoclf.jetson.harvest.names import Groups, stem_of
 from legoclf.jetson.harvest.pictures import LEAST_SIDE, Recent, fingerprint, reduce_picture
+from legoclf.jetson.jpeg import encode_jpeg
 from legoclf.jetson.output import Output
 from legoclf.jetson.result import Result, capture_time
 
@@ -107,8 +107,7 @@ class HarvestOutput(Output):
         recent.add(seen)
 
     def _stem(self, result: Result, at_s: float) -> str:
-        when_s = time.time() - (time.monotonic() - result.captured_at)
-        group = self._groups.at(at_s, when_s)
+        group = self._groups.at(at_s, wall_time(result.captured_at))
         self._number = self._number + 1 if group == self._group else 0
         self._group = group
         return stem_of(group, self._number)

@@ -8,7 +8,7 @@ from typing import Dict, List, NamedTuple, Optional
 import numpy as np
 
 from legoclf.errors import check_range
-from legoclf.jetson.frame import Frame, to_bgr
+from legoclf.jetson.frame import Frame, to_bgr, wall_time
 from legoclf.jetson.harvest.class_folders import ClassFolders, Outcome, Rejected
 from legoclf.jetson.harvest.names import Groups
 from legoclf.jetson.harvest.pictures import SharpnessGate, reduce_picture, sharpness
@@ -146,7 +146,7 @@ class CaptureSession(object):
                 if frame is None:
                     outcomes.append(Rejected(NO_PICTURE, self._why_ended or "the camera gives no picture"))
                     break
-                when_s = time.time() - (time.monotonic() - frame.captured_at)
+                when_s = wall_time(frame.captured_at)
                 group = group or self._groups.at(self._at(frame), when_s)
                 due_s = self._at(frame) + self.options.interval_s
                 outcomes.append(self._keep(label, frame, when_s, group))

@@ -5,7 +5,6 @@ ready for one, so that a slow one sees fewer pictures and not older ones, and no
 """
 
 import collections
-import io
 import threading
 import time
 from typing import Callable, Iterator, List, Optional, Tuple
@@ -14,6 +13,7 @@ import numpy as np
 
 from legoclf.errors import missing_package
 from legoclf.jetson.frame import to_bgr
+from legoclf.jetson.jpeg import encode_jpeg
 from legoclf.jetson.overlay import draw
 from legoclf.jetson.result import Result
 
@@ -188,25 +188,25 @@ def encode_view(bgr: np.ndarray) -> bytes:
     """
     height, width = bgr.shape[:2]
     share = min(1.0, VIEW_SIDE / max(height, width))
-    size = (max(1, round(width * share)), max(1, round(height * share)))
+    if share < 1.0:
+        bgr = _reduced(bgr, (max(1, round(width * share)), max(1, round(height * share))))
+    return encode_jpeg(bgr, VIEW_QUALITY)
+
+
+def _reduced(bgr: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    """To ``size``, width and height in pixels, each the mean of those that it stands for."""
     try:
         import cv2
     except ImportError:
-        return _encode_pillow(bgr, size)
-    if share < 1.0:
-        bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, VIEW_QUALITY])
-    return bytes(data.tobytes())
+        return _reduced_by_pillow(bgr, size)
+    reduced: np.ndarray = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
+    return reduced
 
 
-def _encode_pillow(bgr: np.ndarray, size: Tuple[int, int]) -> bytes:
+def _reduced_by_pillow(bgr: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     try:
         from PIL import Image
     except ImportError as error:
         raise missing_package("pillow", "train") from error
-    image = Image.fromarray(np.ascontiguousarray(bgr[:, :, ::-1]))
-    if image.size != size:
-        image = image.resize(size, 4)  # box; the name of it differs from Pillow to Pillow
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=VIEW_QUALITY)
-    return stream.getvalue()
+    # 4 is the box filter; the name of it differs from Pillow to Pillow.
+    return np.asarray(Image.fromarray(np.ascontiguousarray(bgr)).resize(size, 4))

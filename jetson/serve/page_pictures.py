@@ -1,12 +1,11 @@
 """Pictures into class folders, as the page asks for it: labelled, captured, and harvested ones sorted."""
 
 import threading
-import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from legoclf.jetson.frame import to_bgr
+from legoclf.jetson.frame import to_bgr, wall_time
 from legoclf.jetson.serve.images import BadRequest
 from legoclf.jetson.serve.json_body import read_number, read_text
 from legoclf.jetson.serve.live import LiveView
@@ -81,7 +80,7 @@ class PagePictures(object):
         if result.roi is not None:
             x, y, width, height = result.roi
             picture = np.ascontiguousarray(picture[y : y + height, x : x + width])
-        taken_at = time.time() - (time.monotonic() - result.captured_at)
+        taken_at = wall_time(result.captured_at)
         saved = folders.save(label, picture, taken_at, keep_duplicate=True)
         return dict(self._changed(), saved=saved)
 

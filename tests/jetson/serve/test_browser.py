@@ -164,8 +164,8 @@ def test_a_new_class_gets_its_button(shown, browser):
 def test_harvested_pictures_are_sorted_and_discarded(shown, browser, photos, unsure):
     from selenium.webdriver.support.ui import Select
 
-    from legoclf.jetson.harvest.files import encode_jpeg
     from legoclf.jetson.harvest.folder import HarvestFolder
+    from legoclf.jetson.jpeg import encode_jpeg
 
     stems = ["20261125T10203{}000-0123abcd_nohash_000".format(number) for number in range(3)]
     with HarvestFolder(str(unsure), 10**7) as harvest:
@@ -265,7 +265,7 @@ def hostile_page(bundle):
 
 
 def test_without_a_camera_a_photo_is_answered(bundle, browser, tmp_path):
-    from legoclf.jetson.harvest.files import encode_jpeg
+    from legoclf.jetson.jpeg import encode_jpeg
 
     path = tmp_path / "my <photo>.jpg"
     path.write_bytes(encode_jpeg(colour(1)))

@@ -237,8 +237,8 @@ def test_a_new_class_may_be_labelled_at_once(page, folders):
 
 def put_harvested(folder, number):
     """A harvested picture of the folder; its id."""
-    from legoclf.jetson.harvest.files import encode_jpeg
     from legoclf.jetson.harvest.folder import HarvestFolder
+    from legoclf.jetson.jpeg import encode_jpeg
 
     stem = "20261125T10203{}000-0123abcd_nohash_000".format(number)
     record = {"time": "2026-11-25T10:20:30Z", "reason": "unknown", "amount": 0.7, "label": "red"}
