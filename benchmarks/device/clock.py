@@ -80,15 +80,13 @@ def settled_garbage() -> Iterator[None]:
 
     Python has this from 3.7 on; before, nothing is done.
     """
-    if not hasattr(gc, "freeze"):
-        yield
-        return
+    freeze, unfreeze = (getattr(gc, name, lambda: None) for name in ("freeze", "unfreeze"))
     gc.collect()
-    gc.freeze()
+    freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        unfreeze()
 
 
 def overhead_ms() -> float:
