@@ -13,7 +13,7 @@ import argparse
 from legoclf.benchmarks.device.emit import add_output_flags, check_output_flags, emit
 from legoclf.errors import UsageError
 
-_COUNTS, _COUNTS_SHORT = (1_000, 10_000, 100_000), (200, 1_000)
+_COUNTS, _COUNTS_SHORT = (1_000, 10_000, 100_000), (100, 400)
 _LEAST_IMAGES = 20
 _SIZE, _LEAST_SIZE, _MOST_SIZE = 96, 32, 1024
 

@@ -26,7 +26,7 @@ _LONG = {
     "steps": SgdSettings.how_many_training_steps,
     "views": DEFAULT_CACHE_VIEWS,
 }
-_SHORT = {"images": 40, "stage_images": 4, "seconds": 2.0, "epochs": 3, "steps": 300, "views": 1}
+_SHORT = {"images": 40, "stage_images": 4, "seconds": 1.0, "epochs": 2, "steps": 300, "views": 1}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ moving the data set keeps it; a folder of summaries is never deleted; label name
 """
 
 import argparse
+import dataclasses
 import json
 import logging
 import os
@@ -23,8 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from legoclf.contract import GEOMETRIES
+from legoclf.data.named import NAMED_SETS, named_data_set, named_folder
 from legoclf.errors import UsageError
 from legoclf.retrain.augment import Augmentation
+from legoclf.retrain.calibrate import Calibration
 from legoclf.retrain.cross_validate import Pooled, paired_difference
 from legoclf.retrain.engines import ENGINES, PRECISIONS
 from legoclf.retrain.heads import SgdSettings
@@ -45,7 +48,7 @@ _SGD_FLAGS = (
     "validation_batch_size",
     "eval_step_interval",
 )
-_AUGMENTATION_FLAGS = ("random_crop", "random_scale", "random_brightness", "flip_left_right")
+_AUGMENTATION_FLAGS = tuple(field.name for field in dataclasses.fields(Augmentation))
 
 #: retrain.py's default places.
 _DEFAULT_PLACES = {
@@ -61,7 +64,7 @@ _CLASSES_SHOWN = 30
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the flags of `legoclf retrain`."""
-    parser.usage = "%(prog)s --image_dir IMAGE_DIR [flags]"
+    parser.usage = "%(prog)s (--image_dir IMAGE_DIR | --dataset NAME) [flags]"
     _add_data_flags(parser.add_argument_group("data"))
     _add_feature_flags(parser.add_argument_group("feature vector"))
     _add_augmentation_flags(parser.add_argument_group("augmentation"))
@@ -71,12 +74,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_data_flags(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add(
-        "--image_dir",
-        type=os.path.expanduser,
-        required=True,
-        help="folder with a folder of images for each class",
+    source = group.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--image_dir", type=os.path.expanduser, help="folder with a folder of images for each class"
     )
+    source.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help=f"or a known data set, fetched by Keras and kept in the cache: {', '.join(NAMED_SETS)}",
+    )
+    add("--images_a_class", type=int, metavar="N", help="of --dataset, the first N of each class (all)")
     for split in ("testing", "validation"):
         default = getattr(Settings, f"{split}_percentage")
         add(f"--{split}_percentage", type=int, default=default, help=f"of each class ({default})")
@@ -141,6 +148,15 @@ def _add_augmentation_flags(group: argparse._ArgumentGroup) -> None:
         ("brightness", "made lighter or darker at random by up to this"),
     ):
         add(f"--random_{name}", type=int, default=0, metavar="PERCENT", help=f"{meaning} (0)")
+    add("--flip_up_down", action="store_true", help="turn upside down at random; likewise!")
+    for name, unit, meaning in (
+        ("rotation", "DEGREES", "turned at random by up to this, either way"),
+        ("shear", "DEGREES", "slanted at random by up to this"),
+        ("zoom", "PERCENT", "each side made smaller or larger at random by up to this"),
+        ("colour", "PERCENT", "each colour made stronger or weaker at random by up to this"),
+        ("erasing", "PERCENT", "of the views lose a rectangle"),
+    ):
+        add(f"--random_{name}", type=int, default=0, metavar=unit, help=f"{meaning} (0)")
     add(
         "--cache_views",
         type=int,
@@ -177,6 +193,11 @@ def _add_head_flags(group: argparse._ArgumentGroup) -> None:
         help="tell the accuracy over K folds as well; 0: do not (0)",
     )
     add("--compare_heads", action="store_true", help="cross-validate the other head too, on the same folds")
+    add(
+        "--no_calibration",
+        action="store_true",
+        help="leave the probabilities as the training made them, surer or less sure than they are right",
+    )
     add("--seed", type=int, default=Settings.seed, help="of batches, weights and views (0)")
 
 
@@ -193,6 +214,12 @@ def _add_result_flags(group: argparse._ArgumentGroup) -> None:
         ("intermediate_output_graphs_dir", "frozen graphs of steps on the way"),
     ):
         add(f"--{flag}", type=Path, help=f"{what} ({_DEFAULT_PLACES[flag]})")
+    add(
+        "--assert_accuracy_at_least",
+        type=float,
+        metavar="X",
+        help="export nothing if the test accuracy is below X, a fraction from 0 to 1",
+    )
     add("--saved_model_dir", type=Path, help="a copy of the SavedModel (none)")
     add(
         "--intermediate_store_frequency",
@@ -209,6 +236,8 @@ def run(args: argparse.Namespace) -> int:
     """Train as the command line says and print what came out."""
     logging.getLogger().setLevel(VERBOSITIES[args.logging_verbosity])
     settings = settings_of(args)
+    if args.dataset is not None:
+        named_data_set(args.dataset, Path(default_cache_dir()), args.images_a_class)
 
     from legoclf.retrain.training import retrain
 
@@ -230,7 +259,8 @@ def run(args: argparse.Namespace) -> int:
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """The settings that parsed flags mean."""
-    name = Path(args.image_dir).resolve().name
+    image_dir = _image_dir(args)
+    name = Path(image_dir).resolve().name
     given = {flag: getattr(args, flag) for flag in _SGD_FLAGS if getattr(args, flag) is not None}
     wants_sgd = bool(given) or args.intermediate_store_frequency > 0
     if args.head == "lbfgs" and wants_sgd:
@@ -241,7 +271,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         for flag, place in _DEFAULT_PLACES.items()
     }
     return Settings(
-        image_dir=args.image_dir,
+        image_dir=image_dir,
         bundle=args.bundle or Path(f"{name}.bundle"),
         tfhub_module=args.tfhub_module,
         input_size=args.input_size,
@@ -258,6 +288,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
         test_batch_size=args.test_batch_size,
         cross_validate=args.cross_validate,
         compare_heads=args.compare_heads,
+        calibration=not args.no_calibration,
+        assert_accuracy_at_least=args.assert_accuracy_at_least,
         seed=args.seed,
         final_tensor_name=args.final_tensor_name,
         bottleneck_dir=args.bottleneck_dir,
@@ -272,6 +304,14 @@ def settings_of(args: argparse.Namespace) -> Settings:
         ),
         command=tuple(args.command_line),
     )
+
+
+def _image_dir(args: argparse.Namespace) -> str:
+    if args.dataset is not None:
+        return str(named_folder(args.dataset, Path(default_cache_dir()), args.images_a_class))
+    if args.images_a_class is not None:
+        raise UsageError("--images_a_class goes with --dataset only; leave it out, or name a data set")
+    return str(args.image_dir)
 
 
 def _as_text(trained: "Trained", with_mistakes: bool) -> str:
@@ -295,6 +335,8 @@ def _as_text(trained: "Trained", with_mistakes: bool) -> str:
         lines.append(f"Final test accuracy = {100 * report.accuracy:.1f}% (N={report.images})")
         lines.append(f"95 % interval: {100 * low:.1f}% to {100 * high:.1f}%")
     lines += cross_validation_lines(trained.cross_validation)
+    if trained.calibration is not None:
+        lines.append(_calibration_line(trained.calibration))
     shown = os.path.relpath(bundle.path)
     lines.append(f"bundle: {shown}")
     if report is not None:
@@ -315,6 +357,14 @@ def cross_validation_lines(pooled: Sequence[Pooled]) -> list[str]:
         names = f"{pooled[0].head} against {pooled[1].head}"
         lines.append(f"{names}: {100 * difference:+.1f} points (paired standard error {100 * error:.1f})")
     return lines
+
+
+def _calibration_line(calibration: Calibration) -> str:
+    before, after = calibration.test_error_before, calibration.test_error_after
+    text = f"Calibration: temperature {calibration.temperature:.2f} from {calibration.images} images"
+    if before is None or after is None:
+        return text
+    return f"{text}; expected calibration error of the test images {before:.1%}, now {after:.1%}"
 
 
 def _percent(share: float | None) -> str:

@@ -1,10 +1,11 @@
 """K-fold cross-validation of heads: the honest figure for a small data set.
 
 Every image is tested once, by a head that saw neither it nor its group. What a head chooses (its L2)
-it chooses on a fold of its own, never on the tested one.
+it chooses on images of its own, never on the tested ones.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -15,6 +16,9 @@ from legoclf.retrain.heads import Features, Head
 from legoclf.split import group_of, percentage_of
 
 Trainer = Callable[[Features, Features], Head]
+
+#: Of the images that a fold leaves for learning, one in so many validates: as `--validation_percentage` does.
+VALIDATION_SHARE = 9
 
 
 @dataclass(frozen=True)
@@ -72,25 +76,76 @@ def folds_of(samples: Sequence[Sample], folds: int) -> np.ndarray:
     return np.array([place[sample.label, group_of(sample.relative)] for sample in samples], np.int64)
 
 
+@dataclass(frozen=True)
+class Partition:
+    """Which images a fold trains on, validates on and tests: bool [N] each, every image in one."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def partitions(samples: Sequence[Sample], folds: int) -> Iterator[Partition]:
+    """A partition for each fold: it is tested, and of the others every ninth image of a class validates.
+
+    Raises:
+        LegoclfError: a class has fewer groups than folds.
+    """
+    fold = folds_of(samples, folds)
+    for tested in range(folds):
+        validates = _every_ninth(samples, fold != tested)
+        yield Partition((fold != tested) & ~validates, validates, fold == tested)
+
+
 def cross_validate(samples: Sequence[Sample], folds: int, trainers: dict[str, Trainer]) -> list[Pooled]:
-    """Test each head on every fold, validated on the next fold and trained on the others.
+    """Test each head on every fold, trained and validated on the others.
 
     Args:
         folds: K, at least 3.
         trainers: name of each head to how it is trained, from training and validation features.
     """
-    fold = folds_of(samples, folds)
     right = {name: np.zeros(len(samples), bool) for name in trainers}
-    for tested in range(folds):
-        held_out = (tested + 1) % folds
-        chosen = fold == tested
-        test = _features(_where(samples, chosen), views=1)
-        validation = _features(_where(samples, fold == held_out), views=1)
-        train = _features(_where(samples, ~chosen & (fold != held_out)), views=None)
+    for partition in partitions(samples, folds):
+        test = _features(_where(samples, partition.test), views=1)
+        validation = _features(_where(samples, partition.validation), views=1)
+        train = _features(_where(samples, partition.train), views=None)
         for name, trainer in trainers.items():
             answers = trainer(train, validation).logits(test.rows).argmax(axis=1)
-            right[name][chosen] = answers == test.labels
+            right[name][partition.test] = answers == test.labels
     return [Pooled(name, answers) for name, answers in right.items()]
+
+
+def out_of_fold_logits(samples: Sequence[Sample], folds: int, trainer: Trainer) -> np.ndarray:
+    """What is said of each image, plain view, by a head trained on the other folds: float32 [N, C].
+
+    Args:
+        trainer: makes a head of training features; nothing validates.
+    """
+    fold = folds_of(samples, folds)
+    logits: list[np.ndarray] = [np.zeros(0)] * len(samples)
+    for tested in range(folds):
+        train = _features(_where(samples, fold != tested), views=None)
+        head = trainer(train, Features(train.rows[:0], train.labels[:0]))
+        answers = head.logits(_features(_where(samples, fold == tested), views=1).rows)
+        for index, answer in zip(np.flatnonzero(fold == tested).tolist(), answers, strict=True):
+            logits[index] = answer
+    return np.stack(logits)
+
+
+def smallest_class(samples: Sequence[Sample]) -> int:
+    """Images, or groups of them, that the smallest class has; 0 if there is no sample."""
+    groups = {(sample.label, group_of(sample.relative)) for sample in samples}
+    return min(Counter(label for label, _ in groups).values(), default=0)
+
+
+def _every_ninth(samples: Sequence[Sample], among: np.ndarray) -> np.ndarray:
+    """Every ninth group of each class among some samples, and one at least: bool [N]."""
+    wanted: set[tuple[int, str]] = set()
+    groups = {(sample.label, group_of(sample.relative)) for sample in _where(samples, among)}
+    for label in {label for label, _ in groups}:
+        own = sorted((group for group in groups if group[0] == label), key=_place)
+        wanted.update(own[min(VALIDATION_SHARE, len(own)) - 1 :: VALIDATION_SHARE])
+    return among & np.array([(sample.label, group_of(sample.relative)) in wanted for sample in samples])
 
 
 def _place(group: tuple[int, str]) -> tuple[int, float, str]:

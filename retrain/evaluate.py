@@ -11,22 +11,27 @@ from legoclf.retrain.heads import accuracy_and_cross_entropy, softmax
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """One class: fractions, and the images it has in the set. None where there is nothing to divide by."""
+    """One class: fractions, and the images it has in the set. None where there is nothing to divide by.
+
+    f1: harmonic mean of recall and precision, 0 if the class is never named; None without an image.
+    """
 
     label: str
     images: int
     recall: float | None
     precision: float | None
+    f1: float | None
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """One image named wrong: its path in the data set, and the probability of the wrong name."""
+    """One image named wrong: its path in the data set, how likely the wrong name was, and the true one."""
 
     path: str
     truth: str
     predicted: str
     probability: float
+    truth_probability: float
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class Report:
     """Figures of one held-out set.
 
     confusion: int [C, C], rows are the truth, columns the prediction. interval: Wilson's 95 % interval
-    of the accuracy. cross_entropy: mean, in nats.
+    of the accuracy. cross_entropy: mean, in nats. logits: float32 [N, C], truth: int [N], paths: of the
+    N images, relative to the data set.
     """
 
     labels: list[str]
@@ -44,6 +50,9 @@ class Report:
     confusion: np.ndarray
     per_class: list[ClassFigures]
     mistakes: list[Mistake]
+    logits: np.ndarray
+    truth: np.ndarray
+    paths: list[str]
 
     @property
     def accuracy(self) -> float:
@@ -92,13 +101,28 @@ def evaluate(
         confusion=confusion,
         per_class=[_class_figures(confusion, index, label) for index, label in enumerate(labels)],
         mistakes=[
-            Mistake(paths[i], labels[truth[i]], labels[predicted[i]], float(probabilities[i, predicted[i]]))
+            Mistake(
+                paths[i],
+                labels[truth[i]],
+                labels[predicted[i]],
+                float(probabilities[i, predicted[i]]),
+                float(probabilities[i, truth[i]]),
+            )
             for i in np.flatnonzero(predicted != truth).tolist()
         ],
+        logits=logits,
+        truth=truth,
+        paths=list(paths),
     )
 
 
 def _class_figures(confusion: np.ndarray, index: int, label: str) -> ClassFigures:
     right = int(confusion[index, index])
     images, named = int(confusion[index].sum()), int(confusion[:, index].sum())
-    return ClassFigures(label, images, right / images if images else None, right / named if named else None)
+    return ClassFigures(
+        label,
+        images,
+        recall=right / images if images else None,
+        precision=right / named if named else None,
+        f1=2 * right / (images + named) if images else None,
+    )

@@ -24,13 +24,15 @@ from legoclf.convert.saved_model import write_saved_model
 from legoclf.data.folder import DataSet
 from legoclf.errors import LegoclfError, UsageError
 from legoclf.image import read_image
+from legoclf.retrain.calibrate import Calibration
 from legoclf.retrain.checkpoint import write_checkpoint
 from legoclf.retrain.cross_validate import Pooled, paired_difference
 from legoclf.retrain.evaluate import Report
 from legoclf.retrain.feature_vector import FeatureVector
 from legoclf.retrain.heads import Head
+from legoclf.retrain.near_duplicates import near_duplicates
 from legoclf.retrain.outputs import not_writable, write_copies
-from legoclf.retrain.report import write_report
+from legoclf.retrain.report import Curve, ReportData, write_report
 from legoclf.retrain.settings import Settings
 from legoclf.session import OnnxRuntimeSession
 
@@ -54,6 +56,8 @@ def export(
     validation: Report | None,
     test: Report | None,
     cross_validation: Sequence[Pooled] = (),
+    calibration: Calibration | None = None,
+    curves: Sequence[Curve] = (),
 ) -> Bundle:
     """Write the bundle, then the copies outside it; the opened bundle."""
     import onnx
@@ -75,11 +79,23 @@ def export(
         Path(writer.file(ONNX_MODEL)).write_bytes(serialize_onnx(model))
         _write_golden(writer, dataset, contract)
         if test is not None:
-            page = Path(writer.file(f"{REPORT}/index.html"))
-            facts = _facts(settings, dataset, vector, head, validation)
-            pictures = {item.relative: item.path for item in dataset.images}
-            write_report(page, settings.bundle.stem, test, pictures, facts)
+            content = ReportData(
+                test,
+                {item.relative: item.path for item in dataset.images},
+                dataset,
+                validation,
+                curves,
+                cross_validation,
+                near_duplicates(dataset.images),
+                temperature=None if calibration is None else calibration.temperature,
+                facts=_facts(settings, dataset, vector, head),
+                command=settings.command,
+                versions={"legoclf": __version__, "python": provenance["python"], **provenance["packages"]},
+            )
+            write_report(Path(writer.directory) / REPORT, settings.bundle.stem, content)
         metrics = {**_metrics(dataset, validation, test), **_cross_validation_metrics(cross_validation)}
+        if calibration is not None:
+            metrics["calibration"] = {name: _rounded(value) for name, value in vars(calibration).items()}
         bundle = writer.finish(dataset.labels, contract, metrics, provenance)
     write_copies(settings.outputs, bundle)
     if settings.outputs.checkpoint_path is not None:
@@ -139,7 +155,7 @@ def _metrics(dataset: DataSet, validation: Report | None, test: Report | None) -
         metrics["per_class"] = [vars(figures) for figures in test.per_class]
         metrics["confusion"] = test.confusion.tolist()
         metrics["misclassified"] = [
-            {**vars(mistake), "probability": _rounded(mistake.probability)} for mistake in test.mistakes
+            {name: _rounded(value) for name, value in vars(mistake).items()} for mistake in test.mistakes
         ]
     return metrics
 
@@ -186,19 +202,15 @@ def _provenance(settings: Settings, dataset: DataSet, vector: FeatureVector, hea
     }
 
 
-def _facts(
-    settings: Settings, dataset: DataSet, vector: FeatureVector, head: Head, validation: Report | None
-) -> dict[str, object]:
+def _facts(settings: Settings, dataset: DataSet, vector: FeatureVector, head: Head) -> dict[str, object]:
     counts = [f"{len(dataset.by_split(split))} {split}" for split in ("train", "validation", "test")]
     return {
         "data set": f"{len(dataset.labels)} classes; images: {', '.join(counts)}",
         "skipped images": len(dataset.rejected),
-        "validation accuracy": "not measured" if validation is None else f"{validation.accuracy:.1%}",
         "feature vector": vector.name,
         "head": ", ".join(f"{name} {_rounded(value)}" for name, value in head.how.items()),
         "augmented views an image": settings.views - 1,
         "seed": settings.seed,
-        "command": " ".join(settings.command),
     }
 
 

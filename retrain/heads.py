@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from legoclf.retrain.balance import BALANCES, check_balance, class_weights
 from legoclf.retrain.blas import one_blas_thread
 
 
@@ -53,13 +54,14 @@ class SgdSettings:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is known of an SGD step: accuracies as fractions, mean cross entropies in nats."""
+    """What is known of a step, or of an epoch: accuracies as fractions, mean cross entropies in nats."""
 
     step: int
     train_accuracy: float
     train_cross_entropy: float
     validation_accuracy: float | None
     validation_cross_entropy: float | None
+    learning_rate: float | None = None
 
 
 StepCallback = Callable[[int, "Head"], None]
@@ -90,6 +92,7 @@ def train_sgd(
     on_evaluation: EvaluationCallback,
     on_step: StepCallback | None = None,
     keep_on_interrupt: bool = False,
+    balance: str = BALANCES[0],
 ) -> Head:
     """Plain SGD as retrain.py does it: no momentum, no decay, no L2.
 
@@ -97,16 +100,22 @@ def train_sgd(
     alike whatever their size. Weights start as a normal of deviation 0.001 cut at two deviations.
 
     Args:
+        balance: one of BALANCES: all but ``sample`` draw among all rows alike, for validation batches too.
         keep_on_interrupt: end at Ctrl-C with the head as it is, ``how["interrupted"]`` being true,
             instead of raising KeyboardInterrupt; before the first step it is raised all the same.
     """
+    check_balance(balance)
     random = np.random.default_rng([seed, 1])
     weights = _truncated_normal(random, (train.rows.shape[1], classes), 0.001)
     bias = np.zeros(classes, np.float32)
     rate = np.float32(settings.learning_rate)
-    draw = BalancedSampler(train.labels)
-    draw_validation = BalancedSampler(validation.labels) if len(validation) else None
+    sampler = BalancedSampler if balance == "sample" else UniformSampler
+    draw = sampler(train.labels)
+    draw_validation = sampler(validation.labels) if len(validation) else None
+    counts = class_weights(train.labels) if balance == "weight" else None
     how: dict[str, object] = {"name": "sgd", **vars(settings)}
+    if balance != BALANCES[0]:
+        how["balance"] = balance
     step = 0
     try:
         for step in range(settings.how_many_training_steps):
@@ -115,6 +124,8 @@ def train_sgd(
             gradient = softmax(rows @ weights + bias)
             gradient[np.arange(len(labels)), labels] -= 1.0
             gradient *= rate / np.float32(len(labels))
+            if counts is not None:
+                gradient *= counts[chosen, None]
             weights -= rows.T @ gradient
             bias -= gradient.sum(axis=0)
             head = Head(weights, bias, how)
@@ -146,6 +157,17 @@ class BalancedSampler:
         return self._order[self._start[group] + within]
 
 
+class UniformSampler:
+    """Draws row indices, each uniformly at random, with replacement."""
+
+    def __init__(self, labels: np.ndarray) -> None:
+        self._rows = len(labels)
+
+    def sample(self, random: np.random.Generator, size: int) -> np.ndarray:
+        """``size`` indices into the rows, int [size]."""
+        return random.integers(self._rows, size=size)
+
+
 def _truncated_normal(random: np.random.Generator, shape: tuple[int, int], deviation: float) -> np.ndarray:
     values = random.standard_normal(shape)
     while (outside := np.abs(values) > 2.0).any():
@@ -154,7 +176,10 @@ def _truncated_normal(random: np.random.Generator, shape: tuple[int, int], devia
 
 
 def _validation_sample(
-    validation: Features, sampler: BalancedSampler | None, random: np.random.Generator, size: int
+    validation: Features,
+    sampler: BalancedSampler | UniformSampler | None,
+    random: np.random.Generator,
+    size: int,
 ) -> Features:
     if sampler is None or size < 0:
         return validation

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from legoclf.retrain.balance import BALANCES, check_balance
 from legoclf.retrain.blas import one_blas_thread
 from legoclf.retrain.heads import Features, Head, accuracy_and_cross_entropy
 
@@ -42,6 +43,8 @@ def train_lbfgs(
     classes: int,
     on_iteration: IterationCallback | None = None,
     keep_on_interrupt: bool = False,
+    l2: float = L2_WITHOUT_VALIDATION,
+    balance: str = BALANCES[0],
 ) -> Head:
     """Softmax regression by L-BFGS, each class weighing alike; L2 by the validation cross entropy.
 
@@ -55,27 +58,33 @@ def train_lbfgs(
     Args:
         keep_on_interrupt: end at Ctrl-C with the best head so far, ``how["interrupted"]`` being true,
             instead of raising KeyboardInterrupt; before the first iteration it is raised all the same.
+        l2: taken where there is no validation image to choose by.
+        balance: one of BALANCES. Every image is in every step here, so ``sample`` is what it comes to on
+            average, ``weight``; with ``none`` each image weighs alike instead of each class.
     """
+    check_balance(balance)
     centre = train.rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     scale = 1.0 / max(float(np.sqrt(np.mean(np.square(train.rows - centre), dtype=np.float64))), 1e-12)
     scaled = Features((train.rows - centre) * np.float32(scale), train.labels)
     held_out = Features((validation.rows - centre) * np.float32(scale), validation.labels)
-    how: dict[str, object] = {"name": "lbfgs", "l2": L2_WITHOUT_VALIDATION, "feature_scale": scale}
+    how: dict[str, object] = {"name": "lbfgs", "l2": l2, "feature_scale": scale}
+    if balance != BALANCES[0]:
+        how["balance"] = balance
     validation_logits = None
-    best = _Progress()
+    best = _Progress(l2=l2)
     try:
         start = np.zeros((train.rows.shape[1] + 1, classes))
         if len(held_out):
-            _search(scaled, held_out, classes, start, best, on_iteration)
+            _search(scaled, held_out, classes, start, best, on_iteration, balance)
             assert best.parameters is not None
             validation_logits = _logits(held_out.rows, best.parameters)
             both = Features(
                 np.concatenate([scaled.rows, held_out.rows]), np.concatenate([scaled.labels, held_out.labels])
             )
-            best.parameters = _minimise(both, classes, best.l2, best.parameters, best, on_iteration)
+            best.parameters = _minimise(both, classes, best.l2, best.parameters, best, on_iteration, balance)
             how["refit_with_validation_images"] = len(held_out)
         else:
-            best.parameters = _minimise(scaled, classes, best.l2, start, best, on_iteration)
+            best.parameters = _minimise(scaled, classes, best.l2, start, best, on_iteration, balance)
     except KeyboardInterrupt:
         if not keep_on_interrupt or best.parameters is None:
             raise
@@ -94,6 +103,7 @@ def _search(
     start: np.ndarray,
     best: _Progress,
     on_iteration: IterationCallback | None,
+    balance: str = BALANCES[0],
 ) -> None:
     """Find the L2 strength that serves the validation set, and its parameters: into ``best``.
 
@@ -102,7 +112,7 @@ def _search(
     """
     best_loss, no_gain = np.inf, 0
     for strength in L2_GRID:
-        start = _minimise(train, classes, strength, start, best, on_iteration)
+        start = _minimise(train, classes, strength, start, best, on_iteration, balance)
         accuracy, loss = accuracy_and_cross_entropy(_logits(validation.rows, start), validation.labels)
         LOGGER.debug("L2 %g: validation accuracy %.1f%%, cross entropy %.4f", strength, 100 * accuracy, loss)
         if loss < best_loss - L2_LEAST_GAIN:
@@ -126,6 +136,7 @@ def _minimise(
     start: np.ndarray,
     best: _Progress,
     on_iteration: IterationCallback | None,
+    balance: str = BALANCES[0],
 ) -> np.ndarray:
     """Parameters [D + 1, C] that minimise cross entropy + strength / 2 * sum of squared weights.
 
@@ -134,7 +145,8 @@ def _minimise(
     from scipy.optimize import minimize
 
     count = np.bincount(train.labels, minlength=classes)
-    weight = (1.0 / (np.count_nonzero(count) * count[train.labels])).astype(np.float32)[:, None]
+    share = 1.0 / len(train) if balance == "none" else 1.0 / (np.count_nonzero(count) * count[train.labels])
+    weight = np.broadcast_to(share, len(train)).astype(np.float32)[:, None]
     target = np.zeros((len(train), classes), np.float32)
     target[np.arange(len(train)), train.labels] = 1.0
     figures = (np.inf, 0.0)

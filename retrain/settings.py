@@ -5,6 +5,7 @@ from pathlib import Path
 
 from legoclf.contract import GEOMETRIES
 from legoclf.errors import UsageError
+from legoclf.retrain.advice import check_least_accuracy
 from legoclf.retrain.augment import Augmentation
 from legoclf.retrain.engines import ENGINES, PRECISIONS, check_engine
 from legoclf.retrain.heads import SgdSettings
@@ -55,6 +56,8 @@ class Settings:
     test_batch_size: int = -1
     cross_validate: int = 0
     compare_heads: bool = False
+    calibration: bool = True
+    assert_accuracy_at_least: float | None = None
     seed: int = 0
     final_tensor_name: str = "final_result"
     bottleneck_dir: Path = Path("/tmp/bottleneck")
@@ -83,6 +86,7 @@ class Settings:
             raise UsageError(f"--learning_rate: got {self.sgd.learning_rate}, expected more than 0")
         if self.bottleneck_size_gb <= 0:
             raise UsageError(f"--bottleneck_size_gb: got {self.bottleneck_size_gb}, expected more than 0")
+        check_least_accuracy(self.assert_accuracy_at_least)
         check_engine(self.extractor, self.extractor_precision)
         for name, value in (
             ("validation_batch_size", self.sgd.validation_batch_size),

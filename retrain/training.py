@@ -1,5 +1,6 @@
 """One run of `legoclf retrain`: data set, features, head, figures, bundle."""
 
+import itertools
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -16,7 +17,9 @@ from legoclf.errors import LegoclfError, printable
 from legoclf.image import read_image
 from legoclf.preprocess import REVISION, fastest_fit, preprocess
 from legoclf.progress import Progress
-from legoclf.retrain.cross_validate import Pooled, Sample, Trainer, cross_validate
+from legoclf.retrain.advice import require_accuracy
+from legoclf.retrain.calibrate import Calibration
+from legoclf.retrain.cross_validate import Pooled
 from legoclf.retrain.engines import measure_drift, open_engine
 from legoclf.retrain.evaluate import Report, evaluate
 from legoclf.retrain.export import check_bundle_place, export, write_intermediate
@@ -26,18 +29,27 @@ from legoclf.retrain.feature_vector import FeatureVector, load_feature_vector
 from legoclf.retrain.heads import (
     BalancedSampler,
     Evaluation,
+    EvaluationCallback,
     Features,
     Head,
     accuracy_and_cross_entropy,
     train_sgd,
 )
+from legoclf.retrain.held_out import calibrate_head, cross_validated
 from legoclf.retrain.lbfgs import train_lbfgs
 from legoclf.retrain.outputs import usable_outputs
+from legoclf.retrain.report import Curve
 from legoclf.retrain.settings import Settings
 from legoclf.retrain.summaries import Summaries
 from legoclf.split import SPLITS, TRAIN
 
 LOGGER = logging.getLogger(__name__)
+
+#: What the learning curve of each head shows, and the unit of its steps.
+_CURVES = {
+    "lbfgs": ("head by L-BFGS, its L2 made weaker in turn", "iteration"),
+    "sgd": ("head by SGD", "step"),
+}
 
 #: Images on which the drift of a lower precision is measured: a second's work.
 DRIFT_IMAGES = 16
@@ -48,6 +60,7 @@ class Trained:
     """What a run ends with.
 
     report: None if the data set left no test image. cross_validation: empty unless it was asked for.
+    calibration: None if it was not asked for, or had no image to go by.
     """
 
     bundle: Bundle
@@ -55,6 +68,7 @@ class Trained:
     head: Head
     report: Report | None
     cross_validation: list[Pooled]
+    calibration: Calibration | None = None
 
 
 def retrain(settings: Settings, cache_dir: Path) -> Trained:
@@ -86,12 +100,15 @@ def retrain(settings: Settings, cache_dir: Path) -> Trained:
     for rejected in dataset.rejected:
         LOGGER.warning("skipped: %s: %s", printable(rejected.path), printable(rejected.reason))
     LOGGER.info("%s", dataset.summary())
-    pooled = _cross_validate(settings, dataset, rows)
-    head = train_head(settings, vector, dataset, features)
+    pooled = cross_validated(settings, dataset, rows)
+    curve = Curve(*_CURVES[settings.head], [])
+    head = train_head(settings, vector, dataset, features, curve.points.append)
+    head, calibration = calibrate_head(settings, dataset, rows, head, features)
     validation = _validate(head, features["validation"], dataset)
     test = _test(settings, head, features["test"], dataset)
-    bundle = export(settings, dataset, vector, contract, head, validation, test, pooled)
-    return Trained(bundle, dataset, head, test, pooled)
+    require_accuracy(test, settings.assert_accuracy_at_least)
+    bundle = export(settings, dataset, vector, contract, head, validation, test, pooled, calibration, [curve])
+    return Trained(bundle, dataset, head, test, pooled, calibration)
 
 
 def extract_features(
@@ -176,30 +193,18 @@ def gather(images: Sequence[ImageItem], rows: Sequence[np.ndarray], split: str) 
     return Features(np.concatenate([row for _, row in chosen]), np.array(labels, np.int64))
 
 
-def _cross_validate(settings: Settings, dataset: DataSet, rows: Sequence[np.ndarray]) -> list[Pooled]:
-    """Pooled answers of the head of the settings, and of the other one if they are to be compared."""
-    if not settings.cross_validate:
-        return []
-    classes = len(dataset.labels)
-    sgd = replace(settings.sgd, eval_step_interval=settings.sgd.how_many_training_steps)
-    trainers: dict[str, Trainer] = {
-        "lbfgs": lambda train, validation: train_lbfgs(train, validation, classes),
-        "sgd": lambda train, validation: train_sgd(
-            train, validation, classes, sgd, settings.seed, lambda _: None
-        ),
-    }
-    names = [settings.head, *(name for name in trainers if settings.compare_heads and name != settings.head)]
-    samples = [
-        Sample(item.relative, item.label_index, row) for item, row in zip(dataset.images, rows, strict=True)
-    ]
-    LOGGER.info("cross-validating %s in %d folds", " and ".join(names), settings.cross_validate)
-    return cross_validate(samples, settings.cross_validate, {name: trainers[name] for name in names})
-
-
 def train_head(
-    settings: Settings, vector: FeatureVector, dataset: DataSet, features: dict[str, Features]
+    settings: Settings,
+    vector: FeatureVector,
+    dataset: DataSet,
+    features: dict[str, Features],
+    on_point: EvaluationCallback,
 ) -> Head:
-    """Train the head that the settings name, with its logs and intermediate graphs."""
+    """Train the head that the settings name, with its logs and intermediate graphs.
+
+    Args:
+        on_point: gets the points of the learning curve.
+    """
     classes = len(dataset.labels)
     with ExitStack() as stack:
         summaries = None
@@ -213,6 +218,7 @@ def train_head(
 
         def on_evaluation(evaluation: Evaluation) -> None:
             nonlocal note
+            on_point(evaluation)
             note = _note(evaluation.train_cross_entropy, evaluation.train_accuracy)
             if not progress.is_bar:
                 _log(evaluation, len(features["validation"]), settings.sgd.validation_batch_size)
@@ -225,7 +231,10 @@ def train_head(
             if frequency and step and step % frequency == 0:
                 write_intermediate(settings, vector, head, step)
 
+        iterations = itertools.count(1)
+
         def on_iteration(loss: float, accuracy: float) -> None:
+            on_point(Evaluation(next(iterations), accuracy, loss, None, None))
             progress.advance(note=_note(loss, accuracy))
 
         train, validation = features["train"], features["validation"]

@@ -83,3 +83,43 @@ def test_a_view_depends_on_seed_content_and_number_alone() -> None:
 def test_a_percentage_outside_0_to_100_is_refused_by_its_flag(name: str, value: int) -> None:
     with pytest.raises(UsageError, match=f"--{name}: got {value}"):
         Augmentation(**{name: value})  # type: ignore[arg-type]
+
+
+def test_turned_by_up_to_180_degrees_a_ramp_comes_out_both_ways() -> None:
+    rises = [float(view[0, 12, 28] - view[0, 12, 4]) for view in views(RAMP, 50, random_rotation=180)]
+    assert min(rises) < -0.3
+    assert max(rises) > 0.3
+
+
+def test_upside_down_is_every_second_view() -> None:
+    plain = preprocess(IMAGE, CONTRACT)
+    turned = [np.array_equal(view, plain[:, ::-1]) for view in views(IMAGE, 40, flip_up_down=True)]
+    assert 5 < sum(turned) < 35
+
+
+def test_a_zoom_of_half_shows_up_to_twice_and_down_to_two_thirds() -> None:
+    spans = [float(view[0, 12, 20] - view[0, 12, 11]) for view in views(RAMP, 100, random_zoom=50)]
+    plain = float(preprocess(RAMP, CONTRACT)[0, 12, 20] - preprocess(RAMP, CONTRACT)[0, 12, 11])
+    # Levels are whole: one of 255 either way.
+    assert min(spans) >= plain / 1.5 - 2 / 255
+    assert max(spans) <= plain / 0.5 + 2 / 255
+    assert max(spans) - min(spans) > plain / 2
+
+
+def test_grey_with_other_colours_is_no_longer_grey() -> None:
+    grey = np.full((48, 64, 3), 128, np.uint8)
+    assert all(np.ptp(view[:, 0, 0]) > 0 for view in views(grey, 20, random_colour=20))
+
+
+def test_erasing_takes_a_rectangle_of_every_view_at_100_percent_and_of_none_at_0() -> None:
+    plain = preprocess(IMAGE, CONTRACT)
+    for view in views(IMAGE, 20, random_erasing=100):
+        changed = (view != plain).any(axis=0)
+        rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+        assert changed[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+    assert all(np.array_equal(view, plain) for view in views(IMAGE, 5, random_erasing=0))
+
+
+def test_an_angle_beyond_its_range_is_refused() -> None:
+    with pytest.raises(UsageError, match="random_shear: got 61, expected degrees, 0 to 60"):
+        Augmentation(random_shear=61)

@@ -70,8 +70,8 @@ def test_training_has_all_views_and_validation_the_plain_one() -> None:
         return Head(np.zeros((1, CLASSES), np.float32), np.zeros(CLASSES, np.float32), {})
 
     cross_validate(samples(views=5), 4, {"counting": trainer})
-    # 36 images in 4 folds of 9: two folds of 9 train with 5 views each.
-    assert sizes == [(90, 9)] * 4
+    # Of 36 images in 4 folds of 9, 27 are left, 9 of each class: one validates, 8 train with 5 views.
+    assert sizes == [(120, 3)] * 4
 
 
 def test_answers_are_pooled_over_the_folds() -> None:

@@ -27,11 +27,24 @@ def test_recall_and_precision_of_each_class_and_none_where_nothing_is_to_divide_
     assert figures == [("a", 2, 0.5, 1.0), ("b", 2, 1.0, 2 / 3), ("c", 0, None, None)]
 
 
+def test_f1_is_the_harmonic_mean_of_recall_and_precision() -> None:
+    assert REPORT is not None
+    assert [f.f1 for f in REPORT.per_class] == [pytest.approx(2 / 3), pytest.approx(0.8), None]
+
+
+def test_a_class_that_is_never_named_has_an_f1_of_zero() -> None:
+    report = evaluate(LOGITS[2:], np.array([0, 1]), ["1", "2"], LABELS)
+    assert report is not None
+    assert report.per_class[0].f1 == 0.0
+
+
 def test_a_mistake_is_listed_with_what_it_was_taken_for() -> None:
     assert REPORT is not None
     (mistake,) = REPORT.mistakes
     assert (mistake.path, mistake.truth, mistake.predicted) == ("2", "a", "b")
-    assert mistake.probability == pytest.approx(np.exp(3) / (np.exp(3) + np.exp(1) + 1))
+    total = np.exp(3) + np.exp(1) + 1
+    assert mistake.probability == pytest.approx(np.exp(3) / total)
+    assert mistake.truth_probability == pytest.approx(np.exp(1) / total)
 
 
 def test_an_empty_set_has_no_figures() -> None:

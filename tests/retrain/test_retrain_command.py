@@ -34,7 +34,10 @@ def test_the_bundle_holds_what_the_format_says(trained: Path) -> None:
         "golden.npz",
         "labels.txt",
         "model.onnx",
+        "report/calibration.png",
+        "report/confusion_matrix.png",
         "report/index.html",
+        "report/learning_curves.png",
         "saved_model/assets.extra/labels.txt",
         "saved_model/saved_model.pb",
     ]
@@ -339,7 +342,7 @@ def test_json_is_one_object(
 
 def test_the_report_names_every_class_and_shows_the_accuracy(trained: Path) -> None:
     page = (trained / "colours.bundle" / "report" / "index.html").read_text(encoding="utf-8")
-    assert all(label in page for label in ("Blue brick", "grün", "red", "100.0%"))
+    assert all(label in page for label in ("Blue brick", "grün", "red", "100.0 %"))
 
 
 def test_cross_validation_is_printed_and_stands_in_model_json(
@@ -353,3 +356,18 @@ def test_cross_validation_is_printed_and_stands_in_model_json(
         assert f"Cross-validated accuracy, {head}: {accuracy:.1f}% (standard error " in printed
     assert re.search(r"^lbfgs against sgd: [+-]\d+\.\d points \(paired standard error", printed, re.MULTILINE)
     assert record["images"] == 90
+
+
+def test_below_the_accuracy_asked_for_nothing_is_exported(
+    train: Callable[..., int], photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The labels are shuffled: no head names half of the test images right."""
+    mixed = tmp_path / "mixed"
+    for number, path in enumerate(sorted(photos.rglob("*.jpg"))):
+        target = mixed / f"class {number % 3}" / f"{number}.jpg"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    assert train(mixed, tmp_path, "--assert_accuracy_at_least=0.95") == 1
+    assert "0.95" in capsys.readouterr().err
+    assert not (tmp_path / "colours.bundle").exists()
+    assert not (tmp_path / "graph.pb").exists()
