@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from legoclf.benchmarks.device.emit import number
-from legoclf.benchmarks.plot_style import GRID, MARKS, SERIES, SOFT, Draw, label, number_ticks
+from legoclf.benchmarks.plot_style import GRID, MARKS, SERIES, SOFT, label, number_ticks
 from legoclf.benchmarks.published import Published
 from legoclf.benchmarks.report_data import Configuration, networks
+from legoclf.retrain.drawing import Draw
 
 #: Inches: of the plot, of a row below it, and of what stands around them.
 _PLOT, _ROW, _AROUND = 3.4, 0.34, 0.75

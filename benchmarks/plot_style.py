@@ -7,14 +7,14 @@ Design" (2008), which people who see few colours can tell apart; marks differ in
 
 import io
 import re
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from legoclf.benchmarks.device.emit import number
-from legoclf.errors import missing_package, printable
+from legoclf.errors import printable
+from legoclf.retrain.drawing import Draw, empty_figure, settings, shortened
 
 #: Colour by the name of its variable: on a light page, and on a dark one.
 COLOURS = {
@@ -36,28 +36,7 @@ MARKS = "osD^vPX*"
 #: Widths in inches: of a figure for a wide page, and for one as narrow as a phone.
 WIDE, NARROW = 8.4, 4.3
 
-_SETTINGS: dict[str, Any] = {
-    "axes.edgecolor": SOFT,
-    "axes.labelcolor": INK,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "figure.constrained_layout.use": True,
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "grid.color": GRID,
-    "legend.frameon": False,
-    "svg.fonttype": "none",
-    "text.color": INK,
-    # A name of a series with a dollar sign is no formula.
-    "text.parse_math": False,
-    "xtick.color": SOFT,
-    "xtick.labelcolor": INK,
-    "ytick.color": SOFT,
-    "ytick.labelcolor": INK,
-}
-
-#: Draws into an empty figure of one of the two widths, at a height of its own.
-Draw = Callable[[Any], None]
+_SETTINGS = {**settings(INK, SOFT, GRID), "axes.spines.right": False, "svg.fonttype": "none"}
 
 
 def inline_svg(draw: Draw, key: str, title: str) -> str:
@@ -82,8 +61,7 @@ def save_png(draw: Draw, path: Path) -> None:
 
 def label(text: str, longest: int = 44) -> str:
     """A name that may be a stranger's, fit for a plot: one line, not too long, not hidden from a legend."""
-    shown = printable(text).lstrip("_") or "–"
-    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+    return shortened(printable(text).lstrip("_") or "–", longest)
 
 
 def number_ticks(axes: Any, both: bool = False) -> None:
@@ -101,17 +79,8 @@ def number_ticks(axes: Any, both: bool = False) -> None:
 
 @contextmanager
 def _figure(width: float, key: str) -> Iterator[Any]:
-    try:
-        import matplotlib
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise missing_package("matplotlib", "bench") from error
-    with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": key}), warnings.catch_warnings():
-        # A sign that matplotlib's own font lacks is drawn by the browser in one that has it.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure = Figure(figsize=(width, 3))
-        FigureCanvasAgg(figure)
+    """An empty figure of one of the two widths; whoever draws gives it a height of its own."""
+    with empty_figure((width, 3), {**_SETTINGS, "svg.hashsalt": key}, "bench") as figure:
         yield figure
 
 

@@ -11,11 +11,12 @@ from legoclf.benchmarks import report_plots, report_tables
 from legoclf.benchmarks.device.result import Result
 from legoclf.benchmarks.gallery import NO_HARDWARE, Gallery, group
 from legoclf.benchmarks.plot_latency import latency_accuracy
-from legoclf.benchmarks.plot_style import Draw, inline_svg, save_png
+from legoclf.benchmarks.plot_style import inline_svg, save_png
 from legoclf.benchmarks.published import Published, load_published
 from legoclf.benchmarks.report_data import by_count, configurations, machine_bounds, roofs
 from legoclf.benchmarks.report_style import style
 from legoclf.benchmarks.text import escaped
+from legoclf.retrain.drawing import Draw
 
 #: Series of one unit that a plot of bars takes; more stand in the table alone.
 _MOST_BARS = 40

@@ -8,8 +8,9 @@ import numpy as np
 from legoclf.benchmarks.device.emit import number, percent
 from legoclf.benchmarks.device.result import Series
 from legoclf.benchmarks.device.samples import Estimate
-from legoclf.benchmarks.plot_style import INK, MARKS, SERIES, Draw, label, number_ticks
+from legoclf.benchmarks.plot_style import INK, MARKS, SERIES, label, number_ticks
 from legoclf.benchmarks.report_data import STEPS, Configuration, Reached, Roof
+from legoclf.retrain.drawing import Draw
 
 #: Inches: of a row that has its name above it, of what stands around the rows, of a row of the legend.
 _ROW, _AROUND, _LEGEND_ROW = 0.5, 0.75, 0.22

@@ -5,22 +5,20 @@ import difflib
 import json
 import logging
 import os
-import shutil
-import socket
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from legoclf.data.fetching import socket_timeout
+from legoclf.data.whole import whole_folder
 from legoclf.errors import LegoclfError, UsageError, missing_package
 from legoclf.progress import Progress
 
 LOGGER = logging.getLogger(__name__)
 
 DESCRIPTION_FILE = "data_set.json"
-SOCKET_TIMEOUT_S = 20.0
 # Each image is smaller than the block that a file system gives to a file.
 BYTES_AN_IMAGE = 4096
 
@@ -126,28 +124,13 @@ def write_named(
         "%s: writing %d images, about %d MB, to %s", name, total, total * BYTES_AN_IMAGE >> 20, folder
     )
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
-        try:
+        with whole_folder(folder, DESCRIPTION_FILE) as new:
             _write(name, new, splits, chosen)
-            new.chmod(0o755)  # mkdtemp's 0700 would shut out the others who share the cache
-            _put(new, folder)
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
     except OSError as error:
         raise LegoclfError(
             f"--dataset {name}: cannot be written to {folder}: {error.strerror}; "
             "free space there, or set LEGOCLF_CACHE_DIR to another folder"
         ) from error
-
-
-def _put(new: Path, folder: Path) -> None:
-    try:
-        os.replace(new, folder)
-    except OSError:
-        # Another process was first: what it made is the same.
-        if not (folder / DESCRIPTION_FILE).is_file():
-            raise
 
 
 def _chosen(labels: Sequence[int], images_a_class: int | None) -> list[tuple[int, int]]:
@@ -199,7 +182,8 @@ def _load(name: str) -> dict[str, tuple[Any, Any]]:
     except ImportError as error:
         raise missing_package("keras", "train") from error
     try:
-        with _quiet_download():
+        # Keras shows its progress on stdout, where --json prints.
+        with socket_timeout(), contextlib.redirect_stdout(sys.stderr):
             train, test = getattr(keras.datasets, name).load_data()
     except Exception as error:  # Keras raises no narrower class where an address cannot be reached
         raise LegoclfError(_by_hand(name, error)) from error
@@ -207,18 +191,6 @@ def _load(name: str) -> dict[str, tuple[Any, Any]]:
     if name == "cifar10" and keras.config.image_data_format() == "channels_first":
         return {split: (images.transpose(0, 2, 3, 1), labels) for split, (images, labels) in splits.items()}
     return splits
-
-
-@contextlib.contextmanager
-def _quiet_download() -> Iterator[None]:
-    """Keras' progress away from stdout, and a socket timeout: without one, a silent network hangs it."""
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(SOCKET_TIMEOUT_S)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        socket.setdefaulttimeout(timeout)
 
 
 def _by_hand(name: str, error: Exception) -> str:

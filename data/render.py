@@ -25,9 +25,9 @@ from legoclf.data.render_worker import (
     render_whole_task,
     start_pool_worker,
     start_worker,
-    write_whole,
 )
 from legoclf.data.scene import RENDERER_VERSION
+from legoclf.data.whole import write_whole
 from legoclf.errors import LegoclfError, UsageError, missing_package
 from legoclf.progress import Progress
 

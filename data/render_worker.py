@@ -13,6 +13,7 @@ import numpy as np
 from legoclf.data.ldraw import INHERITED_COLOUR, Mesh
 from legoclf.data.part_library import open_parts
 from legoclf.data.scene import Floats, image_rng, linear, random_scene
+from legoclf.data.whole import write_whole
 from legoclf.errors import missing_package
 
 if TYPE_CHECKING:
@@ -118,17 +119,6 @@ def render_task(task: Task) -> Iterator[int]:
         data = _worker.picture(task.part_id, index)
         write_whole(task.folder / file_name(task.part_id, index, _worker.settings), data)
         yield 1
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """The whole file or none: written beside, under a name no image scan takes, then renamed."""
-    beside = path.with_name(f".{path.name}.tmp")
-    try:
-        beside.write_bytes(data)
-        os.replace(beside, path)
-    except BaseException:  # Ctrl-C too: nothing stays behind
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def _encode(pixels: np.ndarray, image_format: str) -> bytes:

@@ -31,12 +31,20 @@ _LOST_PIXELS = ("premature end", "bad Huffman code", "bad arithmetic code", "ins
 
 def read_image(path: str) -> np.ndarray:
     """Read the image file ``path``; see :func:`decode_image`."""
+    return decode_image(read_file(path), path)
+
+
+def read_file(path: str) -> bytes:
+    """The bytes of an image file.
+
+    Raises:
+        ImageError: the system does not give them.
+    """
     try:
         with open(path, "rb") as file:
-            data = file.read()
+            return file.read()
     except OSError as error:
         raise unreadable(path, error) from error
-    return decode_image(data, path)
 
 
 def decode_image(data: bytes, path: str) -> np.ndarray:

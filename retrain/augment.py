@@ -29,7 +29,7 @@ _ERASED_AREA = (0.02, 0.2)
 _ERASED_RATIO = (0.3, 1 / 0.3)
 
 #: Weights of red, green and blue in the brightness of a pixel (ITU-R BT.601).
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def _warped(levels: np.ndarray, warp: np.ndarray) -> np.ndarray:
 def _recoloured(tensor: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
     """float32 [3, H, W] with its colours stronger or paler, and each of the three brighter or darker."""
     saturation, *gains = random.uniform(1.0 - share, 1.0 + share, 4).astype(np.float32)
-    grey = np.tensordot(_LUMA, tensor, axes=1)
+    grey = np.tensordot(LUMA, tensor, axes=1)
     recoloured: np.ndarray = (grey + (tensor - grey) * saturation) * np.array(gains)[:, None, None]
     return recoloured
 

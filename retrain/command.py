@@ -17,26 +17,19 @@ import dataclasses
 import json
 import logging
 import os
-import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from legoclf.contract import GEOMETRIES
 from legoclf.data.named import NAMED_SETS, named_data_set, named_folder
 from legoclf.errors import UsageError
 from legoclf.retrain.augment import Augmentation
-from legoclf.retrain.calibrate import Calibration
-from legoclf.retrain.cross_validate import Pooled, paired_difference
 from legoclf.retrain.engines import ENGINES, PRECISIONS
 from legoclf.retrain.heads import SgdSettings
+from legoclf.retrain.outcome import as_json, as_text
 from legoclf.retrain.settings import HEADS, Outputs, Settings
 from legoclf.split import SPLIT_HASHES
 from legoclf.user_cache import default_cache_dir
-
-if TYPE_CHECKING:
-    from legoclf.retrain.training import Trained
 
 VERBOSITIES = {"DEBUG": "DEBUG", "INFO": "INFO", "WARN": "WARNING", "ERROR": "ERROR", "FATAL": "CRITICAL"}
 
@@ -58,8 +51,6 @@ _DEFAULT_PLACES = {
     "checkpoint_path": "/tmp/_retrain_checkpoint",
     "intermediate_output_graphs_dir": "/tmp/intermediate_graph/",
 }
-
-_CLASSES_SHOWN = 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -243,11 +234,11 @@ def run(args: argparse.Namespace) -> int:
 
     trained = retrain(settings, Path(default_cache_dir()))
     if args.json:
-        text = json.dumps(_as_json(trained), ensure_ascii=False, indent=2) + "\n"
+        text = json.dumps(as_json(trained), ensure_ascii=False, indent=2) + "\n"
         # A file name that is no UTF-8 stands in JSON by its escapes.
         sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
     else:
-        sys.stdout.write(_as_text(trained, args.print_misclassified_test_images))
+        sys.stdout.write(as_text(trained, args.print_misclassified_test_images))
     if trained.head.how.get("interrupted"):
         sys.stderr.write(
             "legoclf: interrupted: the bundle holds the best head so far; the same command again trains it "
@@ -312,70 +303,3 @@ def _image_dir(args: argparse.Namespace) -> str:
     if args.images_a_class is not None:
         raise UsageError("--images_a_class goes with --dataset only; leave it out, or name a data set")
     return str(args.image_dir)
-
-
-def _as_text(trained: "Trained", with_mistakes: bool) -> str:
-    bundle, report = trained.bundle, trained.report
-    lines = []
-    if report is None:
-        lines.append(
-            "No test image: the accuracy was not measured. Add images, or raise --testing_percentage."
-        )
-    else:
-        if with_mistakes:
-            lines.append("=== MISCLASSIFIED TEST IMAGES ===")
-            width = max([len(mistake.path) for mistake in report.mistakes], default=0)
-            lines += [f"{mistake.path:<{width}}  {mistake.predicted}" for mistake in report.mistakes]
-        low, high = report.interval
-        if len(report.labels) <= _CLASSES_SHOWN:
-            lines.append(f"{'class':<32} {'images':>6} {'recall':>7} {'precision':>9}")
-            for figures in report.per_class:
-                recall, precision = (_percent(x) for x in (figures.recall, figures.precision))
-                lines.append(f"{figures.label:<32} {figures.images:>6} {recall:>7} {precision:>9}")
-        lines.append(f"Final test accuracy = {100 * report.accuracy:.1f}% (N={report.images})")
-        lines.append(f"95 % interval: {100 * low:.1f}% to {100 * high:.1f}%")
-    lines += cross_validation_lines(trained.cross_validation)
-    if trained.calibration is not None:
-        lines.append(_calibration_line(trained.calibration))
-    shown = os.path.relpath(bundle.path)
-    lines.append(f"bundle: {shown}")
-    if report is not None:
-        lines.append(f"report: {os.path.join(shown, 'report', 'index.html')}")
-    lines.append(f"next: legoclf classify {shlex.quote(shown)} PHOTO")
-    return "\n".join(lines) + "\n"
-
-
-def cross_validation_lines(pooled: Sequence[Pooled]) -> list[str]:
-    """A line for each head, and one for their difference."""
-    lines = [
-        f"Cross-validated accuracy, {one.head}: {100 * one.accuracy:.1f}% "
-        f"(standard error {100 * one.standard_error:.1f}, N={len(one.right)})"
-        for one in pooled
-    ]
-    if len(pooled) == 2:
-        difference, error = paired_difference(*pooled)
-        names = f"{pooled[0].head} against {pooled[1].head}"
-        lines.append(f"{names}: {100 * difference:+.1f} points (paired standard error {100 * error:.1f})")
-    return lines
-
-
-def _calibration_line(calibration: Calibration) -> str:
-    before, after = calibration.test_error_before, calibration.test_error_after
-    text = f"Calibration: temperature {calibration.temperature:.2f} from {calibration.images} images"
-    if before is None or after is None:
-        return text
-    return f"{text}; expected calibration error of the test images {before:.1%}, now {after:.1%}"
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}%"
-
-
-def _as_json(trained: "Trained") -> dict[str, object]:
-    return {
-        "bundle": trained.bundle.path,
-        "labels": trained.bundle.labels,
-        "metrics": trained.bundle.metrics,
-        "skipped": [{"path": str(x.path), "reason": x.reason} for x in trained.dataset.rejected],
-        "warnings": list(trained.dataset.warnings),
-    }

@@ -11,14 +11,12 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
 from legoclf.contract import InputContract
 from legoclf.errors import ImageError
-from legoclf.image import decode_image, decode_reduced
-from legoclf.image_header import unreadable
+from legoclf.image import decode_image, decode_reduced, read_file
 from legoclf.preprocess import fastest_fit, preprocess
 from legoclf.retrain.augment import Augmentation, augmented_view, reduce_for_views, view_random
 from legoclf.retrain.engines import Engine
@@ -119,7 +117,7 @@ class Extractor:
     def _missing_views(self, result: Result) -> Iterator[tuple[bytes, np.ndarray]]:
         """Fills in the result; yields key and tensor of the views that the cache does not hold."""
         path = result.request.path
-        data = _read_file(path)
+        data = read_file(path)
         content = result.content_sha256 = hashlib.sha256(data).hexdigest()
         result.keys = [row_key(content, self._describe(view)) for view in range(result.request.views)]
         missing = [view for view, key in enumerate(result.keys) if key not in self.cache]
@@ -145,13 +143,6 @@ class _Work:
 
     result: Result
     fresh: list[tuple[bytes, np.ndarray]]
-
-
-def _read_file(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from error
 
 
 def _one_thread_per_opencv_call() -> None:

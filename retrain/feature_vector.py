@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from legoclf.bundle import sha256_file
 from legoclf.convert import frozen, onnx_graph
 from legoclf.convert.foreign_keras import import_keras
 from legoclf.convert.foreign_saved_model import content_sha256
+from legoclf.data.whole import whole_folder
 from legoclf.errors import LegoclfError, UsageError
 from legoclf.retrain import hub
 from legoclf.retrain.keras_applications import application_name, default_size, load_application
@@ -251,24 +251,9 @@ def _make_entry(entry: Path, module: _Module, made_of: dict[str, Any]) -> dict[s
     }
     files[META_FILE] = (json.dumps(meta, indent=2, sort_keys=True) + "\n").encode()
     try:
-        _put(entry, files)
+        with whole_folder(entry, META_FILE) as new:
+            for name, data in files.items():
+                (new / name).write_bytes(data)
     except OSError as error:
         raise LegoclfError(f"the converted feature vector cannot be kept in {entry}: {error}") from error
     return meta
-
-
-def _put(entry: Path, files: dict[str, bytes]) -> None:
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=".new-", dir=entry.parent))
-    try:
-        for name, data in files.items():
-            (new / name).write_bytes(data)
-        new.chmod(0o755)  # mkdtemp's 0700 would shut out the others who share the cache
-        try:
-            os.replace(new, entry)
-        except OSError:
-            # Another process was first: what it made is the same.
-            if not (entry / META_FILE).is_file():
-                raise
-    finally:
-        shutil.rmtree(new, ignore_errors=True)

@@ -19,6 +19,7 @@ from legoclf.retrain.cross_validate import (
 from legoclf.retrain.heads import Features, Head, train_sgd
 from legoclf.retrain.lbfgs import train_lbfgs
 from legoclf.retrain.settings import Settings
+from legoclf.split import TEST
 
 LOGGER = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def calibrate_head(
     learnt = [
         sample
         for sample, item in zip(samples_of(dataset, rows), dataset.images, strict=True)
-        if item.split != "test"
+        if item.split != TEST
     ]
     try:
         if len(validation) < ENOUGH_VALIDATION and smallest_class(learnt) >= CALIBRATION_FOLDS:

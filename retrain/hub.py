@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -17,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from legoclf.convert.frozen import import_tensorflow
+from legoclf.data.fetching import SOCKET_TIMEOUT_S, socket_timeout
 from legoclf.errors import LegoclfError, UsageError
 
-SOCKET_TIMEOUT_S = 20.0
 CACHE_VARIABLE = "TFHUB_CACHE_DIR"
 
 _EMBEDDED_FAMILY = re.compile(r"(.*/)?imagenet/mobilenet_v2_100_224/feature_vector(/\d+)?/?")
@@ -207,14 +206,13 @@ def _download(handle: str, root: Path) -> Path:
 
 @contextmanager
 def _hub_settings(root: Path) -> Iterator[None]:
-    """Where TensorFlow Hub keeps modules, and a socket timeout: without one, a silent network hangs it."""
-    timeout, variable = socket.getdefaulttimeout(), os.environ.get(CACHE_VARIABLE)
-    socket.setdefaulttimeout(SOCKET_TIMEOUT_S)
+    """Where TensorFlow Hub keeps modules, and a socket timeout."""
+    variable = os.environ.get(CACHE_VARIABLE)
     os.environ[CACHE_VARIABLE] = str(root)
     try:
-        yield
+        with socket_timeout(SOCKET_TIMEOUT_S):
+            yield
     finally:
-        socket.setdefaulttimeout(timeout)
         if variable is None:
             del os.environ[CACHE_VARIABLE]
         else:

@@ -6,16 +6,14 @@ Keras keeps the weights in ``$KERAS_HOME/models`` (``~/.keras/models``) and down
 from __future__ import annotations
 
 import hashlib
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from legoclf.convert.foreign_keras import import_keras
+from legoclf.data.fetching import socket_timeout
 from legoclf.errors import LegoclfError
-
-SOCKET_TIMEOUT_S = 20.0
 
 #: Sides in pixels of those that were not trained at 224, as Keras' documentation gives them.
 _SIZES = {
@@ -80,13 +78,12 @@ def load_application(name: str, size: int) -> tuple[Callable[[Any], Any], str]:
 @contextmanager
 def _quiet_download(keras: Any) -> Iterator[None]:
     """Keras' progress bar kept from standard output, where --json prints; no hanging on a silent network."""
-    timeout, interactive = socket.getdefaulttimeout(), keras.config.is_interactive_logging_enabled()
-    socket.setdefaulttimeout(SOCKET_TIMEOUT_S)
+    interactive = keras.config.is_interactive_logging_enabled()
     keras.config.disable_interactive_logging()
     try:
-        yield
+        with socket_timeout():
+            yield
     finally:
-        socket.setdefaulttimeout(timeout)
         if interactive:
             keras.config.enable_interactive_logging()
 

@@ -5,19 +5,16 @@ nearly all pairs above SAME_FROM showed one kind of brick in one pose and colour
 were scaled to half or saved as JPEG of quality 40 lie above it too.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from legoclf.cores import available_cores
 from legoclf.data.dataset import ImageItem
 from legoclf.errors import ImageError
-from legoclf.image import decode_reduced
-from legoclf.image_header import unreadable
+from legoclf.image import decode_reduced, read_file
 from legoclf.retrain.blas import one_blas_thread
 from legoclf.split import TRAIN
 
@@ -102,7 +99,7 @@ def _signature(item: ImageItem) -> np.ndarray | None:
     from PIL import Image
 
     try:
-        pixels = decode_reduced(_read(item.path), item.path, _DECODED, _DECODED)
+        pixels = decode_reduced(read_file(item.path), item.path, _DECODED, _DECODED)
     except ImageError:
         return None
     small = Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BOX)
@@ -131,11 +128,4 @@ def _pairs(signatures: np.ndarray, places: np.ndarray) -> Iterator[tuple[int, in
 
 
 def _same_bytes(one: str, other: str) -> bool:
-    return hashlib.sha256(_read(one)).digest() == hashlib.sha256(_read(other)).digest()
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from error
+    return read_file(one) == read_file(other)

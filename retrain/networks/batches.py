@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -17,10 +16,10 @@ import numpy as np
 from legoclf.contract import InputContract
 from legoclf.cores import available_cores
 from legoclf.data.folder import ImageItem
-from legoclf.image import decode_image, decode_reduced
-from legoclf.image_header import unreadable
+from legoclf.image import decode_reduced, read_file, read_image
 from legoclf.preprocess import fastest_fit
 from legoclf.retrain.augment import Augmentation, augmented_view, reduce_for_views, view_random
+from legoclf.retrain.balance import BALANCES, class_weights
 from legoclf.retrain.heads import BalancedSampler
 
 #: What decoded images may take in memory, each of the two kinds; what lies beyond is decoded again.
@@ -28,8 +27,6 @@ KEPT_BYTES = 10**9
 
 #: Batches made ahead of the one that is trained on.
 AHEAD = 2
-
-BALANCES = ("sample", "weight", "none")
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ class ImageBatches:
         self.seed = seed
         self.balance = balance
         self.labels = np.array([item.label_index for item in items], np.int64)
-        self.weights = _weights(self.labels) if balance == "weight" else np.ones(len(items), np.float32)
+        self.weights = class_weights(self.labels) if balance == "weight" else np.ones(len(items), np.float32)
         self._fit = fastest_fit()
         self._fitted = _Kept(self._fit_one)
         self._reduced = _Kept(self._reduce_one)
@@ -158,10 +155,10 @@ class ImageBatches:
         return images
 
     def _fit_one(self, item: ImageItem) -> np.ndarray:
-        return self._fit(decode_image(_read(item.path), item.path), self.contract)
+        return self._fit(read_image(item.path), self.contract)
 
     def _reduce_one(self, item: ImageItem) -> np.ndarray:
-        image = decode_reduced(_read(item.path), item.path, self.contract.height, self.contract.width)
+        image = decode_reduced(read_file(item.path), item.path, self.contract.height, self.contract.width)
         return reduce_for_views(image, self.contract, self._fit)
 
 
@@ -181,17 +178,3 @@ class _Kept:
                 self._kept[item.path] = found
                 self._bytes += found.nbytes
         return found
-
-
-def _weights(labels: np.ndarray) -> np.ndarray:
-    """Of each image, so that classes count alike and the mean is 1: float32 [N]."""
-    count = np.bincount(labels)
-    weights: np.ndarray = (len(labels) / (np.count_nonzero(count) * count[labels])).astype(np.float32)
-    return weights
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from error

@@ -1,13 +1,12 @@
 """A trained network without its last layer, as the two graphs that every feature vector is."""
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from legoclf.convert import frozen, onnx_graph
+from legoclf.data.whole import write_whole
 from legoclf.errors import LegoclfError
 from legoclf.retrain.feature_vector import FROZEN_FILE, ONNX_FILE, FeatureVector
 
@@ -46,16 +45,3 @@ def feature_vector_of(
         onnx_path=directory / ONNX_FILE,
         frozen_path=directory / FROZEN_FILE,
     )
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that appears whole or not at all."""
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(beside, 0o644)  # mkstemp's 0600 would shut out the others who share the folder
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise

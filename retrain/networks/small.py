@@ -12,10 +12,8 @@ import numpy as np
 
 from legoclf.convert.foreign_keras import import_keras
 from legoclf.errors import UsageError
+from legoclf.retrain.augment import LUMA
 from legoclf.retrain.heads import Head
-
-#: The weights of red, green and blue in luma (ITU-R BT.601).
-LUMA = (0.299, 0.587, 0.114)
 
 #: Names of the layers that :func:`features_of` and :func:`head_of` look for.
 FEATURES_LAYER = "features"
@@ -136,7 +134,7 @@ def build_network(
         x = layers.Flatten(name="logits")(x)
     model = keras.Model(image, x, name=name)
     if architecture.grey:
-        model.get_layer(GREY_LAYER).set_weights([np.array(LUMA, np.float32).reshape(1, 1, 3, 1)])
+        model.get_layer(GREY_LAYER).set_weights([LUMA.reshape(1, 1, 3, 1)])
     return model
 
 

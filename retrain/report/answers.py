@@ -1,7 +1,7 @@
 """Single answers with their images: the mistakes, and the pairs of classes that are taken for one another."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -99,11 +99,9 @@ def _seen(mistake: Mistake, pictures: Pictures) -> str:
 
 
 def _odds(mistake: Mistake) -> str:
-    return "".join(_odds_lines(mistake))
-
-
-def _odds_lines(mistake: Mistake) -> Iterable[str]:
-    yield f"<div class=odds><span class=named>named {text(mistake.predicted)}</span>"
-    yield f"<span>{percent(mistake.probability)}</span>{bar(mistake.probability, 'wrong')}"
-    yield f"<span>is {text(mistake.truth)}</span><span>{percent(mistake.truth_probability)}</span>"
-    yield f"{bar(mistake.truth_probability)}</div>"
+    return (
+        f"<div class=odds><span class=named>named {text(mistake.predicted)}</span>"
+        f"<span>{percent(mistake.probability)}</span>{bar(mistake.probability, 'wrong')}"
+        f"<span>is {text(mistake.truth)}</span><span>{percent(mistake.truth_probability)}</span>"
+        f"{bar(mistake.truth_probability)}</div>"
+    )

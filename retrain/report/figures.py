@@ -8,7 +8,7 @@ from statistics import median
 from legoclf.data.dataset import DataSet
 from legoclf.errors import ImageError
 from legoclf.image_header import read_header_of_file
-from legoclf.retrain.evaluate import ClassFigures, Report, wilson_interval
+from legoclf.retrain.evaluate import ClassFigures, Report
 from legoclf.retrain.report.content import ReportData
 from legoclf.retrain.report.markup import bar, count, percent, text
 from legoclf.retrain.report.reliability import reliabilities
@@ -93,7 +93,7 @@ def _tiles(data: ReportData) -> Iterator[tuple[str, str]]:
         error = f"± {100 * pooled.standard_error:.1f}"
         yield text(name), f"{percent(pooled.accuracy, 1)} <small>{error}, {len(pooled.right)} images</small>"
     if data.validation is not None:
-        low, high = wilson_interval(data.validation.right, data.validation.images)
+        low, high = data.validation.interval
         shown = f"<small>{percent(low)} to {percent(high)}</small>"
         yield "on validation images", f"{percent(data.validation.accuracy, 1)} {shown}"
     yield "mistakes", f"{len(data.test.mistakes)} <small>of {data.test.images}</small>"

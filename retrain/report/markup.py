@@ -4,12 +4,11 @@ import base64
 import html
 import io
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
 
 from legoclf.errors import ImageError, printable
-from legoclf.image import decode_reduced
+from legoclf.image import decode_reduced, read_file
 
 #: The longer side of a picture in pixels, and what all in a page may take: the file stays small.
 PICTURE_SIDE = 128
@@ -76,9 +75,8 @@ def small_jpeg(path: str) -> str:
     from PIL import Image
 
     try:
-        data = Path(path).read_bytes()
-        pixels = decode_reduced(data, path, PICTURE_SIDE, PICTURE_SIDE)
-    except (ImageError, OSError):
+        pixels = decode_reduced(read_file(path), path, PICTURE_SIDE, PICTURE_SIDE)
+    except ImageError:
         return ""
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))

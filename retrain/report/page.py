@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+from legoclf.retrain.drawing import Draw
 from legoclf.retrain.report import plots
 from legoclf.retrain.report.answers import answers_by_cell, confused_pairs, gallery
 from legoclf.retrain.report.content import Curve, ReportData
@@ -53,7 +54,7 @@ def _write_plots(folder: Path, data: ReportData) -> dict[str, str]:
             "warning: matplotlib is not installed: the report has no plots; pip install 'legoclf[train]'"
         )
         return {}
-    draws: dict[str, plots.Draw] = {
+    draws: dict[str, Draw] = {
         "confusion_matrix": lambda figure: plots.draw_confusion(figure, data.test),
         "calibration": lambda figure: plots.draw_reliability(figure, reliabilities(data)),
     }

@@ -4,20 +4,16 @@ Colours are those of M. Okabe and K. Ito, "Color Universal Design" (2008); lines
 """
 
 import io
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from legoclf.errors import missing_package, printable
+from legoclf.retrain.drawing import Draw, empty_figure, settings, shortened
 from legoclf.retrain.evaluate import Report
 from legoclf.retrain.heads import Evaluation
 from legoclf.retrain.report.content import Curve
 from legoclf.retrain.report.reliability import Reliability
-
-#: Draws into an empty figure.
-Draw = Callable[[Any], None]
 
 INK, SOFT, GRID = "#1d2430", "#56606f", "#dde1e7"
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
@@ -25,23 +21,7 @@ BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 #: Classes up to which the matrix has names at its sides, and counts in its cells.
 _MOST_NAMES, _MOST_COUNTS = 60, 30
 
-_SETTINGS: dict[str, Any] = {
-    "axes.edgecolor": SOFT,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "figure.constrained_layout.use": True,
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "grid.color": GRID,
-    "legend.frameon": False,
-    "text.color": INK,
-    # A name with a dollar sign is no formula.
-    "text.parse_math": False,
-    "xtick.color": SOFT,
-    "xtick.labelcolor": INK,
-    "ytick.color": SOFT,
-    "ytick.labelcolor": INK,
-}
+_SETTINGS = settings(INK, SOFT, GRID)
 
 
 def as_png(draw: Draw) -> bytes:
@@ -50,18 +30,8 @@ def as_png(draw: Draw) -> bytes:
     Raises:
         LegoclfError: matplotlib is not installed.
     """
-    try:
-        import matplotlib
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise missing_package("matplotlib", "train") from error
     stream = io.BytesIO()
-    with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
-        # Matplotlib's own font lacks many scripts; the page itself shows such names right.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure = Figure(figsize=(7.6, 4.2))
-        FigureCanvasAgg(figure)
+    with empty_figure((7.6, 4.2), _SETTINGS, "train") as figure:
         draw(figure)
         figure.savefig(stream, format="png", dpi=130, facecolor="white", metadata={"Software": None})
     return stream.getvalue()
@@ -78,7 +48,7 @@ def draw_confusion(figure: Any, report: Report) -> None:
     axes.set(xlabel="answer", ylabel="truth")
     if classes > _MOST_NAMES:
         return
-    names = [_short(label, 24) for label in report.labels]
+    names = [shortened(label, 24) for label in report.labels]
     axes.set_xticks(range(classes), names, rotation=90)
     axes.set_yticks(range(classes), names)
     axes.tick_params(length=0)
@@ -124,7 +94,7 @@ def draw_curves(figure: Any, curves: Sequence[Curve]) -> None:
         panel.set_ylim(0, 1.02)
         panel.grid(True, linewidth=0.6)
         panel.set(xlabel=curve.unit)
-        panel.set_title(_short(curve.phase), fontsize=10, loc="left")
+        panel.set_title(shortened(curve.phase), fontsize=10, loc="left")
         if loss is not losses[-1]:
             loss.tick_params(right=False, labelright=False)
             loss.spines.right.set_visible(False)
@@ -191,8 +161,3 @@ def _shades(confusion: np.ndarray) -> np.ndarray:
 
 def _rgb(colour: str) -> np.ndarray:
     return np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
-
-
-def _short(label: str, longest: int = 44) -> str:
-    shown = printable(label)
-    return shown if len(shown) <= longest else shown[: longest - 1] + "…"

@@ -106,15 +106,6 @@ def test_the_identity_follows_the_content_and_the_converters(
     assert meta["made_of"]["converters"] == {"tensorflow": "99"}
 
 
-def test_two_processes_may_finish_at_once(tmp_path: Path) -> None:
-    entry = tmp_path / "modules" / "identity"
-    files = {"features.onnx": b"graph", "meta.json": b"{}"}
-    for _ in range(2):
-        feature_vector._put(entry, files)
-    assert sorted(path.name for path in entry.iterdir()) == sorted(files)
-    assert [path.name for path in entry.parent.iterdir()] == ["identity"]
-
-
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     folder = tf_modules.save_tf2_module(tmp_path / "module")
     (tmp_path / "file").write_text("in the way")
