@@ -42,6 +42,7 @@ from legoclf.jetson.signals import StopSignals
 from legoclf.jetson.smoothing_flags import add_smoothing_flags, smoothing_options
 from legoclf.jetson.source_base import SourceOptions
 from legoclf.jetson.terminal import Terminal
+from legoclf.novelty import add_novelty_flag
 
 if TYPE_CHECKING:
     from legoclf.jetson.loop import LoopStatus
@@ -67,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--top_k", type=int, default=3, help="labels to give of each frame (3)")
     add_smoothing_flags(parser)
+    add_novelty_flag(parser)
     parser.add_argument(
         "--locate",
         nargs="?",
@@ -144,6 +146,8 @@ def _run(args: argparse.Namespace, stop: threading.Event, signals: StopSignals) 
     uri = args.source or default_source()
     is_live = parse_source(uri).is_live
     bundle = Bundle.open(find_bundle(args.bundle))
+    if args.no_novelty:
+        bundle = bundle._replace(novelty=None)
     with ExitStack() as stack:
         terminal = stack.enter_context(Terminal())
         context = OutputContext(args.overwrite, is_live, bundle.labels, stop, terminal)
@@ -256,7 +260,8 @@ def status_text(status: "LoopStatus") -> str:
     if status.last is not None:
         if status.fps:
             parts.append("{:.1f} frames/s".format(status.fps))
-        parts.append("{} {:.0%}".format(printable(status.last.label) or "nothing", status.last.probability))
+        share = "" if status.last.is_novel else " {:.0%}".format(status.last.probability)
+        parts.append((printable(status.last.label) or "nothing") + share)
         parts.append("{:.0f} ms old".format(status.last.age_ms))
     if status.dropped:
         parts.append("{} dropped".format(status.dropped))

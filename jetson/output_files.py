@@ -11,6 +11,7 @@ from typing import Any, List, Optional
 from legoclf.errors import LegoclfError
 from legoclf.jetson.output import Output, OutputContext
 from legoclf.jetson.result import UNKNOWN, Result, as_record, capture_time
+from legoclf.novelty import json_novelty
 
 #: A CSV has these columns always: an object a row where objects are located, else a frame a row.
 CSV_COLUMNS = (
@@ -27,6 +28,9 @@ CSV_COLUMNS = (
     "height",
     "counted",
 )
+
+#: One more at the end, where the network gives it and frames are looked at as a whole.
+NOVELTY_COLUMN = "novelty"
 
 
 class LineFile:
@@ -135,7 +139,9 @@ class Csv(Output):
 
     def write(self, result: Result) -> None:
         rows = _rows(result)
-        self._file.write(_csv_text(rows if self._has_head else [list(CSV_COLUMNS), *rows]))
+        if not self._has_head:
+            rows.insert(0, [*CSV_COLUMNS, *([] if result.novelty is None else [NOVELTY_COLUMN])])
+        self._file.write(_csv_text(rows))
         self._has_head = True
 
 
@@ -143,7 +149,8 @@ def _rows(result: Result) -> List[List[Any]]:
     frame = [capture_time(result), result.sequence, "{:.3f}".format(result.age_ms)]
     if result.tracks is None:
         said = [result.label, "{:.6f}".format(result.probability), int(result.is_unknown)]
-        return [frame + said + [""] * 6]
+        novelty: List[Any] = [] if result.novelty is None else [json_novelty(result.novelty)]
+        return [frame + said + [""] * 6 + novelty]
     return [
         [
             *frame,

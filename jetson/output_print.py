@@ -23,7 +23,10 @@ class Print(Output):
                     self._say(result, "{} #{}".format(track.label, track.id), float(track.probability))
         elif result.label != self._last:
             self._last = result.label
-            self._say(result, result.label, result.probability)
+            label = result.label
+            if result.is_novel:
+                label = "{}, most like {}".format(label, result.top[0][0])
+            self._say(result, label, result.probability)
 
     def _say(self, result: Result, label: str, probability: float) -> None:
         named = "{}  {}  {:.1%}".format(capture_time(result), printable(label), probability)

@@ -39,9 +39,9 @@ def _bars(canvas: np.ndarray, result: Result, scale: float) -> None:
     import cv2
 
     step = int(34 * scale)
-    _text(
-        canvas, _named(result.label, result.probability), (int(8 * scale), step), _colour(result.label), scale
-    )
+    # What is novel is unknown however likely the first bar: its percentage would be taken for that.
+    said = result.label if result.is_novel else _named(result.label, result.probability)
+    _text(canvas, said, (int(8 * scale), step), _colour(result.label), scale)
     for row, (label, probability) in enumerate(result.top, 2):
         bottom = int(row * step)
         width = int(probability * canvas.shape[1] / 3)

@@ -6,8 +6,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from legoclf.jetson.frame import Frame, wall_time
+from legoclf.novelty import json_novelty
 
-#: The answer where no label is likely enough.
+#: The answer where no label is likely enough, or what is seen is unlike all that was trained on.
 UNKNOWN = "unknown"
 
 
@@ -26,6 +27,8 @@ class Result(NamedTuple):
     counts: of each label so far, where objects are located, else None.
     roi: x, y, width, height of the part of the frame that was looked at; None for all of it.
     steps: milliseconds of each step; None where they are not timed.
+    novelty: of this very frame, not smoothed; None where the network gives none, or objects are located.
+    is_novel: it is unknown for its novelty, smoothed, whatever the probability.
     """
 
     frame: Optional[Frame]
@@ -41,6 +44,8 @@ class Result(NamedTuple):
     counts: Optional[Dict[str, int]] = None
     roi: Optional[Tuple[int, int, int, int]] = None
     steps: Optional[Dict[str, float]] = None
+    novelty: Optional[float] = None
+    is_novel: bool = False
 
     @property
     def age_ms(self) -> float:
@@ -65,6 +70,8 @@ def as_record(result: Result) -> Dict[str, Any]:
         "unknown": result.is_unknown,
         "top": [{"label": label, "probability": round(value, 6)} for label, value in result.top],
     }
+    if result.novelty is not None:
+        record.update(novelty=json_novelty(result.novelty), novel=result.is_novel)
     if result.tracks is not None:
         record["tracks"] = [_track_record(track) for track in result.tracks]
         record["counts"] = result.counts

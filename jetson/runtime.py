@@ -9,6 +9,7 @@ import numpy as np
 from legoclf.bundle import Bundle
 from legoclf.errors import LegoclfError, UsageError
 from legoclf.jetson.frame import Frame
+from legoclf.novelty import judge, missing_novelty, wanted_outputs
 
 LOGGER = logging.getLogger(__name__)
 
@@ -25,12 +26,14 @@ class Answers(NamedTuple):
     """What the network says of each region of a frame.
 
     probabilities: float32 [N, C]. steps: milliseconds by the names of STEPS, if asked for; else None.
-    novelty: float32 [N, ...], distance to what was trained on; None where the bundle's graph gives none.
+    novelty: float32 [N], larger for what is less like what was trained on; None where the graph gives none.
+    is_novel: bool [N], which are too strange to be named, by the bundle's rule; None where it has none.
     """
 
     probabilities: np.ndarray
     steps: Optional[Dict[str, float]] = None
     novelty: Optional[np.ndarray] = None
+    is_novel: Optional[np.ndarray] = None
 
 
 class Work(NamedTuple):
@@ -67,7 +70,8 @@ class Runtime(object):
         self.description = ""
         self.parallel = 1
         self.is_exact = True
-        self._wanted = [name for name in ("probabilities", "novelty") if name in outputs]
+        self._novelty_rule = bundle.novelty
+        self._wanted = wanted_outputs(outputs)
 
     def __enter__(self) -> "Runtime":
         return self
@@ -109,7 +113,11 @@ class Runtime(object):
         steps = dict.fromkeys(STEPS, 0.0)
         steps["preprocess"] = work.preprocess_ms
         found = self._answer(work, steps if timed else None)
-        return Answers(found["probabilities"], steps if timed else None, found.get("novelty"))
+        return Answers(found["probabilities"], steps if timed else None, *judge(found, self._novelty_rule))
+
+    def missing_novelty(self) -> str:
+        """What to tell where the bundle has a rule for novelty, and its graph gives none; else empty."""
+        return missing_novelty(self._novelty_rule, self._wanted)
 
     def preprocess(self, frame: Frame) -> np.ndarray:
         """A frame's tensor, float32 [3, H, W], by the very preprocessing that :meth:`classify` has."""
@@ -159,6 +167,9 @@ def open_runtime(
     _check_choice("backend", backend, BACKENDS)
     _check_choice("preprocessor", preprocessor, PREPROCESSORS)
     runtime = _open(bundle, backend, preprocessor, precision, threads, parallel, say)
+    lack = runtime.missing_novelty()
+    if lack:
+        say("{}: {}".format(runtime.description, lack))
     if check_golden:
         from legoclf.jetson.golden_check import check_at_start
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from legoclf.errors import UsageError, check_range
 from legoclf.jetson.serve.binding import DEFAULT_HOST, DEFAULT_PORT, Binding, make_binding
+from legoclf.novelty import add_novelty_flag
 
 LOGGER = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unknown_below", type=float, default=0.0, metavar="P", help="less probable is `unknown` (0)"
     )
+    add_novelty_flag(parser)
     parser.add_argument("--no_golden", action="store_true", help="start without the check by golden images")
 
 
@@ -112,6 +114,8 @@ def _start(args: argparse.Namespace, binding: Binding, stack: ExitStack) -> Any:
     from legoclf.jetson.serve.server import Server, ServerLimits
 
     bundle = Bundle.open(find_bundle(args.bundle))
+    if args.no_novelty:
+        bundle = bundle._replace(novelty=None)
     machine = Machine()
     metrics = Metrics([machine.readings])
     runtime = stack.enter_context(open_runtime(bundle, args.backend, check_golden=not args.no_golden))

@@ -22,10 +22,14 @@ class SmoothingOptions(NamedTuple):
 
 
 class Smoothed(NamedTuple):
-    """probabilities: float32 [C], averaged. label_index: the answer; None for unknown."""
+    """probabilities: float32 [C], averaged. label_index: the answer; None for unknown.
+
+    is_novel: it is unknown, and most of what was seen lately was novel.
+    """
 
     probabilities: np.ndarray
     label_index: Optional[int]
+    is_novel: bool = False
 
 
 class Smoother:
@@ -35,6 +39,11 @@ class Smoother:
     ``hold_s``. "Unknown" takes part as a label that always has ``unknown_below``; it is left, after
     ``hold_s``, as soon as a label is at least that likely.
 
+    A frame that is novel is all for unknown and not for any label, however likely that is: unknown then has
+    the share of such frames in the average, if that is more. So each frame has one vote. The novelties
+    themselves are not averaged, for they have no common scale: one frame of a wild value (a hand, a blur)
+    would outweigh many, and no margin would suit them all.
+
     Attributes:
         unknown_below: as in the options. Any thread may set it: the next frame is answered by it at once,
             without hysteresis.
@@ -43,32 +52,41 @@ class Smoother:
     def __init__(self, options: SmoothingOptions) -> None:
         self._options = options if options.half_life_s > 0 else options._replace(margin=0.0, hold_s=0.0)
         self._mean: Optional[np.ndarray] = None
+        # What of the mean is not of novel frames.
+        self._familiar: np.ndarray = np.empty(0, np.float32)
+        self._novel_share = 0.0
         self._at = 0.0
         self._index: Optional[int] = None
         self._challenger: Optional[int] = None
         self._challenged_at: Optional[float] = None
         self.unknown_below = options.unknown_below
 
-    def update(self, probabilities: np.ndarray, at_s: float) -> Smoothed:
+    def update(self, probabilities: np.ndarray, at_s: float, is_novel: bool = False) -> Smoothed:
         """Take in one frame.
 
         Args:
             probabilities: float32 [C].
             at_s: when it was captured, in seconds of any clock that only goes forward.
+            is_novel: it is unlike all that was trained on.
         """
         unknown_below = self.unknown_below  # read once: a frame is answered by one threshold
         decides_anew = self._mean is None or unknown_below != self._options.unknown_below
         self._options = self._options._replace(unknown_below=unknown_below)
         if self._mean is None:
             self._mean = np.array(probabilities, np.float32)
+            self._familiar = self._mean * np.float32(not is_novel)
+            self._novel_share = float(is_novel)
         else:
-            self._mean += np.float32(self._weight(at_s - self._at)) * (probabilities - self._mean)
+            weight = self._weight(at_s - self._at)
+            self._mean += np.float32(weight) * (probabilities - self._mean)
+            self._familiar += np.float32(weight) * ((0 if is_novel else probabilities) - self._familiar)
+            self._novel_share += weight * (float(is_novel) - self._novel_share)
         if decides_anew:
             self._index, self._challenged_at = self._leader(), None
         else:
             self._settle(at_s)
         self._at = at_s
-        return Smoothed(self._mean.copy(), self._index)
+        return Smoothed(self._mean.copy(), self._index, self._index is None and self._novel_share > 0.5)
 
     def _weight(self, passed_s: float) -> float:
         """The share of the newest frame, so that what was before halves every half-life."""
@@ -77,13 +95,13 @@ class Smoother:
         return 1.0 - 2.0 ** (-max(passed_s, 0.0) / self._options.half_life_s)
 
     def _leader(self) -> Optional[int]:
-        assert self._mean is not None
-        best = int(self._mean.argmax())
-        return best if self._mean[best] >= self._options.unknown_below else None
+        best = int(self._familiar.argmax())
+        return best if self._familiar[best] >= self._score(None) else None
 
     def _score(self, index: Optional[int]) -> float:
-        assert self._mean is not None
-        return self._options.unknown_below if index is None else float(self._mean[index])
+        if index is None:
+            return max(self._options.unknown_below, self._novel_share)
+        return float(self._familiar[index])
 
     def _settle(self, at_s: float) -> None:
         leader = self._leader()

@@ -60,6 +60,7 @@ class Track(NamedTuple):
         were novel or the mean is too low. Both stay as they are from the moment it is counted.
     age: frames since it was first seen, that one included.
     counted: whether it has been counted; newly_counted: whether by this very frame.
+    is_novel: it is `unknown` because most looks were novel.
     """
 
     id: int
@@ -69,6 +70,7 @@ class Track(NamedTuple):
     age: int
     counted: bool
     newly_counted: bool
+    is_novel: bool = False
 
 
 class Tracker:
@@ -154,6 +156,7 @@ class _Object:
         self._total = np.zeros(classes)
         self._looks = 0
         self._novel_looks = 0
+        self._is_novel = False
         self._best: Optional[int] = None
         self._probability = 0.0
         self._steady_looks = 0
@@ -216,7 +219,14 @@ class _Object:
         assert self.box is not None
         label = UNKNOWN if self._best is None else labels[self._best]
         return Track(
-            self.id, self.box, label, self._probability, self._age, self._counted, self._newly_counted
+            self.id,
+            self.box,
+            label,
+            self._probability,
+            self._age,
+            self._counted,
+            self._newly_counted,
+            self._is_novel,
         )
 
     def _measure_velocity(self) -> None:
@@ -237,7 +247,8 @@ class _Object:
         self._novel_looks += bool(novel)
         likeliest = int(np.argmax(self._total))
         self._probability = float(self._total[likeliest]) / self._looks
-        is_unknown = self._probability < options.min_probability or 2 * self._novel_looks > self._looks
+        self._is_novel = 2 * self._novel_looks > self._looks
+        is_unknown = self._is_novel or self._probability < options.min_probability
         best = None if is_unknown else likeliest
         self._steady_looks = self._steady_looks + 1 if best == self._best and self._looks > 1 else 1
         self._best = best

@@ -57,7 +57,8 @@ class WholeView(object):
         at_s = frame.captured_at
         if self._frame_time_s is not None:
             at_s = frame.sequence * self._frame_time_s
-        probabilities, index = self._smoother.update(answers.probabilities[0], at_s)
+        is_novel = answers.is_novel is not None and bool(answers.is_novel[0])
+        probabilities, index, is_novel = self._smoother.update(answers.probabilities[0], at_s, is_novel)
         top = top_labels(self._labels, probabilities, self._top_k)
         label, probability = (UNKNOWN, top[0][1])
         if index is not None:
@@ -74,6 +75,8 @@ class WholeView(object):
             probabilities,
             roi=look.roi,
             steps=answers.steps or None,
+            novelty=None if answers.novelty is None else float(answers.novelty[0]),
+            is_novel=is_novel,
         )
 
 
@@ -115,7 +118,9 @@ class ObjectView(object):
         frame, look, answers = answered
         found = look.found
         assert found is not None
-        tracks: List[Any] = self._tracker.update(found.boxes, answers.probabilities, covers=found.covers)
+        tracks: List[Any] = self._tracker.update(
+            found.boxes, answers.probabilities, answers.is_novel, found.covers
+        )
         self._tally.add(tracks)
         largest = max(tracks, key=lambda track: track.box.width * track.box.height, default=None)
         label, probability = ("", 0.0) if largest is None else (largest.label, float(largest.probability))
@@ -134,4 +139,5 @@ class ObjectView(object):
             counts,
             look.roi,
             answers.steps or None,
+            is_novel=largest is not None and largest.is_novel,
         )

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, cast
 
 from legoclf.contract import InputContract
 from legoclf.errors import BundleError, ContractError, UsageError
+from legoclf.novelty import NoveltyRule
 
 FORMAT_VERSION = 1
 MODEL_FILE = "model.json"
@@ -33,22 +34,20 @@ class FileRecord(NamedTuple):
     size: int
 
 
-class Bundle(
-    NamedTuple(
-        "Bundle",
-        [
-            ("path", str),
-            ("labels", List[str]),
-            ("contract", InputContract),
-            ("metrics", Dict[str, Any]),
-            ("provenance", Dict[str, Any]),
-            ("files", Dict[str, FileRecord]),
-        ],
-    )
-):
-    """A bundle that was opened and found whole. Make one with :meth:`open`."""
+class Bundle(NamedTuple):
+    """A bundle that was opened and found whole. Make one with :meth:`open`.
 
-    __slots__ = ()
+    novelty: the rule for the graphs' output of that name; None where model.json has none. It is a field that
+        format 1 may have: a legoclf that does not know it reads the bundle too, and names everything.
+    """
+
+    path: str
+    labels: List[str]
+    contract: InputContract
+    metrics: Dict[str, Any]
+    provenance: Dict[str, Any]
+    files: Dict[str, FileRecord]
+    novelty: Optional[NoveltyRule] = None
 
     @classmethod
     def open(cls, path: str) -> "Bundle":
@@ -65,6 +64,7 @@ class Bundle(
             contract = InputContract.from_json(record.get("input"))
         except ContractError as error:
             raise _refusal(path, str(error)) from error
+        novelty = _check_novelty(path, record.get("novelty"))
         files = _check_file_records(path, record.get("files"))
         for name in ("metrics", "provenance"):
             if not isinstance(record.get(name), dict):
@@ -73,7 +73,7 @@ class Bundle(
             _check_file(path, name, expected)
         if read_labels(os.path.join(path, LABELS_FILE)) != labels:
             raise BundleError("{}: {} and the labels of {} differ".format(path, LABELS_FILE, MODEL_FILE))
-        return cls(path, labels, contract, record["metrics"], record["provenance"], files)
+        return cls(path, labels, contract, record["metrics"], record["provenance"], files, novelty)
 
     def file(self, name: str) -> str:
         """Path of a file of this bundle.
@@ -175,6 +175,15 @@ def _check_labels(path: str, labels: Any) -> List[str]:
     if len(set(labels)) != len(labels):
         raise _refusal(path, "labels: one name stands there twice")
     return cast(List[str], labels)
+
+
+def _check_novelty(path: str, record: Any) -> Optional[NoveltyRule]:
+    if record is None:
+        return None
+    try:
+        return NoveltyRule.from_json(record)
+    except ValueError as error:
+        raise _refusal(path, str(error)) from error
 
 
 def _check_file_records(path: str, files: Any) -> Dict[str, FileRecord]:

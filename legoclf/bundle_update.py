@@ -132,6 +132,7 @@ def _unchanged_record(bundle: Bundle) -> Dict[str, Any]:
         "metrics": bundle.metrics,
         "provenance": bundle.provenance,
         "files": {name: entry._asdict() for name, entry in bundle.files.items()},
+        "novelty": None if bundle.novelty is None else bundle.novelty.to_json(),
     }
     changed = [name for name in sorted(opened) if record.get(name) != opened[name]]
     if changed:

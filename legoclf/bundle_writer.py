@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from typing import Any, Dict, Iterator, Mapping, Sequence
+from typing import Any, Dict, Iterator, Mapping, Optional, Sequence
 
 from legoclf.bundle import (
     FORMAT_VERSION,
@@ -20,6 +20,7 @@ from legoclf.bundle import (
 )
 from legoclf.contract import InputContract
 from legoclf.errors import LegoclfError, UsageError
+from legoclf.novelty import NoveltyRule
 
 #: Folders to which later stages add files of their own, not listed in model.json.
 OPEN_FOLDERS = ("engines",)
@@ -61,20 +62,32 @@ class BundleWriter:
         contract: InputContract,
         metrics: Mapping[str, Any],
         provenance: Mapping[str, Any],
+        novelty: Optional[NoveltyRule] = None,
     ) -> Bundle:
-        """Write labels and model.json, move the whole into place, and open it."""
+        """Write labels and model.json, move the whole into place, and open it.
+
+        Args:
+            novelty: the rule for the graphs' output ``novelty``, if they have one.
+
+        Raises:
+            ValueError: the rule has a field outside its range.
+        """
         write_labels(self.file(LABELS_FILE), labels)
-        record = {
+        record: Dict[str, Any] = {
             "format_version": FORMAT_VERSION,
             "labels": list(labels),
             "input": contract.to_json(),
-            "metrics": dict(metrics),
-            "provenance": dict(provenance),
-            "files": {
+        }
+        if novelty is not None:
+            record["novelty"] = NoveltyRule.from_json(novelty.to_json()).to_json()
+        record.update(
+            metrics=dict(metrics),
+            provenance=dict(provenance),
+            files={
                 name: file_record(os.path.join(self.directory, *name.split("/")))._asdict()
                 for name in files_below(self.directory)
             },
-        }
+        )
         with open(self.file(MODEL_FILE), "wb") as stream:
             stream.write(model_json(record))
         replace_directory(self.directory, self.path)

@@ -94,6 +94,12 @@ COMMANDS: Dict[str, Command] = {
     "benchmark suite": Command(
         "legoclf.benchmarks.suite_command", "all benchmarks in one run", TRAINING_PYTHON
     ),
+    "dashboard": Command(
+        "legoclf.retrain.dashboard_command",
+        "a training in TensorBoard, while it runs or afterwards",
+        TRAINING_PYTHON,
+    ),
+    "view": Command("legoclf.retrain.view_command", "the graph of a network in Netron", TRAINING_PYTHON),
     "demo": Command("legoclf.retrain.demo_command", "the whole path on rendered bricks", TRAINING_PYTHON),
 }
 

@@ -29,7 +29,8 @@ class Doubt(NamedTuple):
 
     reason: "unknown", "flickering" or "uncertain".
     amount: 0 to 1, 1 less the lead of the likeliest label over the second ("margin sampling", T. Scheffer et
-        al., "Active hidden Markov models for information extraction", 2001).
+        al., "Active hidden Markov models for information extraction", 2001); 1 for what is novel, of which
+        that lead tells nothing.
     label, probability: the likeliest answer.
     region: x, y, width, height of what the classifier saw of the frame; None for all of it.
     """
@@ -82,13 +83,14 @@ class Judge(object):
             reason = UNCERTAIN
         else:
             return None
-        return Doubt(reason, 1.0 - margin, label, probability, result.roi)
+        amount = 1.0 if result.is_novel else 1.0 - margin
+        return Doubt(reason, amount, label, probability, result.roi)
 
     def _flickers(self, at_s: float) -> bool:
         return len(self._changes) == FLICKER_CHANGES and at_s - self._changes[0] <= FLICKER_SECONDS
 
     def _doubt_of_objects(self, result: Result) -> Optional[Doubt]:
-        """Of several objects in doubt the least sure one."""
+        """Of several objects in doubt the least sure one; a novel one before all others."""
         doubtful = [
             track
             for track in result.tracks or ()
@@ -96,11 +98,11 @@ class Judge(object):
         ]
         if not doubtful or result.frame is None or self._crop_of is None:
             return None
-        track = min(doubtful, key=lambda track: float(track.probability))
+        track = min(doubtful, key=lambda track: (not track.is_novel, float(track.probability)))
         probability = float(track.probability)
         reason = UNKNOWN_REASON if track.label == UNKNOWN else UNCERTAIN
         crop = self._crop_of(track.box, result.frame.height, result.frame.width)
-        return Doubt(reason, 1.0 - probability, track.label, probability, crop)
+        return Doubt(reason, 1.0 if track.is_novel else 1.0 - probability, track.label, probability, crop)
 
 
 def _margin(result: Result) -> float:

@@ -20,6 +20,7 @@ from legoclf.jetson.harvest.pictures import LEAST_SIDE, Recent, fingerprint, red
 from legoclf.jetson.jpeg import encode_jpeg
 from legoclf.jetson.output import Output
 from legoclf.jetson.result import Result, capture_time
+from legoclf.novelty import json_novelty
 
 #: A picture is compared with so many of those kept last; so many are read of those that were there.
 COMPARED = 200
@@ -114,7 +115,7 @@ class HarvestOutput(Output):
 
     def _record(self, result: Result, doubt: Doubt) -> Dict[str, Any]:
         assert result.frame is not None
-        return {
+        record: Dict[str, Any] = {
             "time": capture_time(result),
             "reason": doubt.reason,
             "amount": round(min(max(doubt.amount, 0.0), 1.0), 6),
@@ -126,6 +127,9 @@ class HarvestOutput(Output):
             "roi": None if doubt.region is None else [int(side) for side in doubt.region],
             "frame": {"width": result.frame.width, "height": result.frame.height},
         }
+        if result.novelty is not None:
+            record["novelty"] = json_novelty(result.novelty)
+        return record
 
     def _recent_pictures(self) -> Recent:
         """Read at the first picture, by the output's own thread: the loop does not wait for the disk."""

@@ -123,17 +123,13 @@ def _classify(request: Any, classifier: Classifier) -> Tuple[Any, int]:
 
 def _invoke(request: Any, classifier: Classifier) -> Tuple[Any, int]:
     images = images_of(request, classifier)
-    rows = classifier.probabilities(images)
     predictions = []
-    for (name, _), row in zip(images, rows):
-        answer = classifier.answer(name, row, 1)
-        predictions.append(
-            {
-                "label": answer["label"],
-                "probability": answer["probability"],
-                "probabilities": [round(float(value), 6) for value in row],
-            }
-        )
+    for (name, _), seen in zip(images, classifier.look(images)):
+        answer = classifier.answer(name, seen, 1)
+        told = ("label", "probability", "novelty")
+        prediction = {each: answer[each] for each in told if each in answer}
+        prediction["probabilities"] = [round(float(value), 6) for value in seen.probabilities[0]]
+        predictions.append(prediction)
     return {"labels": list(classifier.runtime.labels), "predictions": predictions}, len(images)
 
 

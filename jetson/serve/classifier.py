@@ -8,8 +8,10 @@ import numpy as np
 
 from legoclf.jetson.frame import Frame
 from legoclf.jetson.result import UNKNOWN
+from legoclf.jetson.runtime import Answers
 from legoclf.jetson.serve.images import BadRequest, Limits, decode, read_checked_header
 from legoclf.jetson.smoothing import top_labels
+from legoclf.novelty import json_novelty
 
 #: Requests under way at once. The server has more threads than that: others are answered all the while.
 MOST_AT_ONCE = 8
@@ -29,6 +31,7 @@ class Classifier(object):
     Args:
         runtime: an open :class:`legoclf.jetson.runtime.Runtime`; the caller's to close.
         unknown_below: a likeliest label less probable than this is `unknown`; may be changed at any time.
+            So is, whatever its probability, what the runtime calls novel.
     """
 
     def __init__(self, runtime: Any, limits: Limits, unknown_below: float) -> None:
@@ -51,8 +54,8 @@ class Classifier(object):
         for _ in range(self.runtime.parallel):
             self._turns.acquire()
 
-    def probabilities(self, images: List[Tuple[str, bytes]]) -> np.ndarray:
-        """float32 [N, C] of N encoded images, decoded and classified one after the other.
+    def look(self, images: List[Tuple[str, bytes]]) -> List[Answers]:
+        """What the network says of each of N encoded images, decoded and classified one after the other.
 
         Raises:
             BadRequest: one cannot be used, or there is too much to do (503).
@@ -61,7 +64,7 @@ class Classifier(object):
             raise BadRequest(503, "too many requests are under way; try again")
         try:
             end = time.monotonic() + MOST_SECONDS
-            return np.stack([self._one(name, data, end) for name, data in images])
+            return [self._one(name, data, end) for name, data in images]
         finally:
             self._places.release()
 
@@ -69,26 +72,29 @@ class Classifier(object):
         """For each image its label, the probability of that, and the likeliest labels.
 
         Raises:
-            BadRequest: as :meth:`probabilities`.
+            BadRequest: as :meth:`look`.
         """
-        rows = self.probabilities(images)
-        return [self.answer(name, row, top_k) for (name, _), row in zip(images, rows)]
+        return [self.answer(name, seen, top_k) for (name, _), seen in zip(images, self.look(images))]
 
-    def answer(self, name: str, row: np.ndarray, top_k: int) -> Dict[str, Any]:
-        """An image's answer of its probabilities, float32 [C], as JSON has it."""
-        top = top_labels(self.runtime.labels, row, top_k)
+    def answer(self, name: str, seen: Answers, top_k: int) -> Dict[str, Any]:
+        """The answer to one image, of what :meth:`look` gave of it, as JSON has it."""
+        top = top_labels(self.runtime.labels, seen.probabilities[0], top_k)
         label, probability = top[0]
-        is_unknown = probability < self.unknown_below
-        return {
+        is_novel = seen.is_novel is not None and bool(seen.is_novel[0])
+        is_unknown = is_novel or probability < self.unknown_below
+        record: Dict[str, Any] = {
             "name": name,
             "label": UNKNOWN if is_unknown else label,
             "probability": round(probability, 6),
             "unknown": is_unknown,
             "top": [{"label": each, "probability": round(value, 6)} for each, value in top],
         }
+        if seen.novelty is not None:
+            record.update(novelty=json_novelty(seen.novelty[0]), novel=is_novel)
+        return record
 
-    def _one(self, name: str, data: bytes, end: float) -> np.ndarray:
-        """float32 [C]; waits for its turns until ``end``, as time.monotonic() tells it."""
+    def _one(self, name: str, data: bytes, end: float) -> Answers:
+        """Waits for its turns until ``end``, as time.monotonic() tells it."""
         header = read_checked_header(name, data, self.limits)
         if header.width * header.height <= LARGE_PIXELS:
             return self._classify(name, data, end)
@@ -105,14 +111,14 @@ class Classifier(object):
         finally:
             self._large_places.release()
 
-    def _classify(self, name: str, data: bytes, end: float) -> np.ndarray:
+    def _classify(self, name: str, data: bytes, end: float) -> Answers:
         work = self.runtime.prepare(Frame(decode(name, data), "BGR", 0, time.monotonic()))
         _take(self._turns, end)
         try:
-            row: np.ndarray = self.runtime.answer(work).probabilities[0]
+            seen: Answers = self.runtime.answer(work)
         finally:
             self._turns.release()
-        return row
+        return seen
 
 
 def _take(turn: Any, end: float) -> None:

@@ -13,6 +13,7 @@ from legoclf.jetson.frame import Frame
 from legoclf.jetson.output import Output
 from legoclf.jetson.result import Result
 from legoclf.jetson.serve.mjpeg import Pictures
+from legoclf.novelty import json_novelty
 
 if TYPE_CHECKING:
     from legoclf.jetson.loop import LoopStatus
@@ -191,6 +192,10 @@ def answer_record(result: Result, now: float) -> Dict[str, Any]:
         "seconds_ago": round(now - result.captured_at, 2),
         "size": [result.frame.width, result.frame.height],
     }
+    if result.novelty is not None:
+        record["novelty"] = json_novelty(result.novelty)
+    if result.is_novel:
+        record["novel"] = True
     if result.roi is not None:
         record["roi"] = [int(side) for side in result.roi]
     if result.tracks is not None:

@@ -99,10 +99,10 @@ class NothingClassified(object):
     def __init__(self) -> None:
         self.limits = Limits()
 
-    def probabilities(self, images: Any) -> Any:
+    def look(self, images: Any) -> Any:
         """Refuses."""
         raise BadRequest(409, "nothing is classified here: this is `legoclf capture`")
 
     def answers(self, images: Any, top_k: int) -> Any:
         """Refuses."""
-        return self.probabilities(images)
+        return self.look(images)

@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 import fake_live
+import novel_bundle
 import numpy as np
 import pytest
 import tiny_bundle
@@ -124,6 +125,19 @@ def test_what_is_not_likely_enough_is_unknown(camera, tmp_path):
         assert out.split()[1] in names
 
 
+@pytest.mark.parametrize(("flags", "label"), [([], "unknown"), (["--no_novelty"], "red")])
+def test_what_is_too_strange_for_the_bundle_is_unknown(tmp_path, flags, label):
+    bundle = novel_bundle.write_bundle(tmp_path / "novel.bundle")
+    photos = save_images(tmp_path, [novel_bundle.strange(), tiny_bundle.plain(1)])
+    path = tmp_path / "x.jsonl"
+    arguments = ["--backend", "onnxruntime", "--source", photos, "--output", "jsonl:{}".format(path)]
+    assert cli.main(["camera", bundle, *arguments, *flags]) == 0
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [record["label"] for record in records] == [label, "green"]
+    assert records[0]["novelty"] == pytest.approx(3.783, abs=1e-3)
+    assert records[0]["top"][0]["label"] == "red"
+
+
 def test_the_roi_alone_is_looked_at(camera, tmp_path):
     halves = np.concatenate([tiny_bundle.plain(0), tiny_bundle.plain(2)], axis=1)
     photos = save_images(tmp_path, [halves])
@@ -225,6 +239,11 @@ def status(**fields):
 
 def test_the_status_names_rate_answer_and_age():
     assert status() == "30.0 frames/s, a 90%, 20 ms old"
+
+
+def test_the_status_of_what_is_novel_has_no_percentage():
+    novel = fake_live.result("unknown", 0.97, novelty=3.0, is_novel=True)
+    assert status(last=novel) == "30.0 frames/s, unknown, 20 ms old"
 
 
 def test_the_status_begins_with_what_is_the_matter_with_the_source():

@@ -13,8 +13,12 @@ from legoclf.jetson.loop import LiveLoop, LoopOptions
 from legoclf.jetson.output_worker import Outputs, OutputWorker
 from legoclf.jetson.pace import Pace
 from legoclf.jetson.roi import parse_roi
+from legoclf.jetson.runtime import Answers
 from legoclf.jetson.smoothing import SmoothingOptions
+from legoclf.jetson.tally import Tally
+from legoclf.jetson.tracking import Tracker, TrackerOptions
 from legoclf.jetson.views import ObjectView, WholeView
+from legoclf.jetson.workers import Answered, Look
 
 #: No smoothing: an answer is that of its frame.
 PLAIN = SmoothingOptions(half_life_s=0.0)
@@ -423,6 +427,37 @@ def test_objects_in_the_roi_have_their_places_in_the_frame():
     assert locator.picture.shape == (3, 3, 3)
     assert look.regions == [(3, 2, 2, 2)]
     assert look.found == ([(4, 2, 1, 2)], [(3, 2, 2, 2)], [(5, 1, 1, 1)])
+
+
+def seen(novel=None, novelty=None):
+    """What :class:`WholeView` says of a frame of which the network is sure."""
+    answers = Answers(np.array([[0.9, 0.06, 0.04]], np.float32), None, novelty, novel)
+    return WholeView(fake_live.LABELS, None, PLAIN, 2).conclude(Answered(fake_live.frame(), Look(), answers))
+
+
+def test_a_novel_frame_is_unknown_with_what_it_is_most_like():
+    result = seen(np.array([True]), np.array([3.5], np.float32))
+    assert (result.label, result.is_unknown, result.is_novel, result.novelty) == ("unknown", True, True, 3.5)
+    assert result.top[0] == ("a", pytest.approx(0.9))
+
+
+def test_without_novelty_a_frame_gets_its_label():
+    result = seen()
+    assert (result.label, result.is_unknown, result.is_novel, result.novelty) == ("a", False, False, None)
+
+
+def test_objects_that_are_novel_are_counted_as_unknown():
+    tally = Tally(fake_live.LABELS)
+    view = ObjectView(None, None, Tracker(fake_live.LABELS, TrackerOptions(min_frames=2)), tally)
+    boxes = [Box(0, 0, 20, 20), Box(100, 0, 30, 30)]
+    rows = np.array([[0.9, 0.06, 0.04]] * 2, np.float32)
+    answers = Answers(rows, None, np.array([0, 9], np.float32), np.array([False, True]))
+    for number in range(3):
+        look = Look(boxes, None, Found(boxes, boxes, []))
+        result = view.conclude(Answered(fake_live.frame(number), look, answers))
+    assert [(track.label, track.is_novel) for track in result.tracks] == [("a", False), ("unknown", True)]
+    assert {label: count for label, count in tally.counts.items() if count} == {"a": 1, "unknown": 1}
+    assert (result.label, result.is_novel) == ("unknown", True)  # the larger one
 
 
 def paced(*durations, slots=1, frame_time_s=1.0, preparation_s=0.002):

@@ -85,6 +85,18 @@ def test_json_lines_hold_each_result(tmp_path):
     assert (second["unknown"], second["steps_ms"]) == (True, {"compute": 1.5})
 
 
+def test_json_lines_hold_novelty_where_there_is_one(tmp_path):
+    path = tmp_path / "x.jsonl"
+    results = [
+        fake_live.result(novelty=0.1234567),
+        fake_live.result("unknown", 0.9, novelty=float("inf"), is_novel=True),
+    ]
+    written("jsonl:{}".format(path), results)
+    first, second = [json.loads(line) for line in path.read_text().splitlines()]
+    assert (first["novelty"], first["novel"]) == (0.123457, False)
+    assert (second["novelty"], second["novel"]) == (None, True)
+
+
 def test_json_lines_hold_each_object(tmp_path):
     path = tmp_path / "x.jsonl"
     written("jsonl:{}".format(path), [fake_live.result(tracks=[RED])])
@@ -111,6 +123,20 @@ def test_a_csv_has_a_row_for_each_result_below_the_names(tmp_path):
     assert [row["label"] for row in rows] == [label, "unknown"]
     assert [row["unknown"] for row in rows] == ["0", "1"]
     assert (rows[0]["sequence"], rows[0]["probability"], rows[0]["age_ms"]) == ("3", "0.900000", "20.000")
+
+
+def test_a_csv_ends_with_the_novelty_where_there_is_one(tmp_path):
+    path = tmp_path / "x.csv"
+    written("csv:{}".format(path), [fake_live.result(novelty=0.5), fake_live.result(novelty=float("nan"))])
+    head, first, second = [line.split(",") for line in path.read_text().splitlines()]
+    assert (head[-2:], first[-1], second[-1]) == (["counted", "novelty"], "0.5", "")
+    assert len(head) == len(first) == len(second)
+
+
+def test_a_csv_of_a_network_without_novelty_has_no_column_for_it(tmp_path):
+    path = tmp_path / "x.csv"
+    written("csv:{}".format(path), [fake_live.result()])
+    assert path.read_text().splitlines()[0].endswith(",counted")
 
 
 def test_a_csv_has_a_row_for_each_object_where_they_are_located(tmp_path):
@@ -210,6 +236,13 @@ def test_the_answer_is_printed_when_it_changes():
     assert [line.split()[1] for line in context.terminal.lines] == ["a", "b", "a"]
 
 
+def test_what_is_novel_is_printed_with_what_it_is_most_like():
+    context = fake_live.context()
+    with make_output("print", context) as output:
+        output.write(fake_live.result("unknown", 0.97, top=[("a", 0.97)], novelty=3.0, is_novel=True))
+    assert context.terminal.lines[0].endswith("  unknown, most like a  97.0%")
+
+
 def test_an_object_is_printed_when_it_is_counted():
     context = fake_live.context()
     with make_output("print", context) as output:
@@ -287,6 +320,18 @@ def test_objects_are_drawn_with_their_boxes():
     picture = draw(fake_live.picture(0, 120, 160), fake_live.result(tracks=[track]))
     assert picture[65:90, 40].max(axis=1).min() > 100  # the left side of the box
     assert picture[65:85, 45:85].max() == 0  # and nothing within
+
+
+def test_what_is_novel_is_drawn_without_a_percentage_that_would_be_taken_for_its_own():
+    pytest.importorskip("cv2", reason="drawn with OpenCV")
+    from legoclf.jetson.overlay import draw
+
+    pictures = [
+        draw(fake_live.picture(0, 120, 160), fake_live.result("unknown", share, top=[], is_novel=True))
+        for share in (0.97, 0.12)
+    ]
+    assert (pictures[0] == pictures[1]).all()
+    assert pictures[0].max() > 100
 
 
 class Screen(types.ModuleType):

@@ -5,6 +5,7 @@ import threading
 import fake_cuda
 import fake_kernels
 import fake_tensorrt
+import novel_bundle
 import numpy as np
 import pytest
 import tiny_bundle
@@ -269,7 +270,87 @@ def test_a_closed_runtime_says_so(shared):
         runtime.classify(frame(0))
 
 
+def strange_frame():
+    """A frame of no label's colour, which the network calls "red"."""
+    return Frame(np.ascontiguousarray(novel_bundle.strange()[:, :, ::-1]), "BGR", 0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def novel(tmp_path_factory):
+    """A bundle whose graphs give novelty, with a rule for it; not to be changed."""
+    return Bundle.open(novel_bundle.write_bundle(tmp_path_factory.mktemp("novel") / "x.bundle"))
+
+
+def test_novelty_comes_with_the_probabilities_of_one_inference(novel, monkeypatch):
+    with open_runtime(novel, "onnxruntime") as runtime:
+        runs = []
+        real = runtime._session.run
+        monkeypatch.setattr(runtime._session, "run", lambda *args: runs.append(args[1]) or real(*args))
+        answers = runtime.classify(strange_frame())
+    assert runs == [["probabilities", "novelty"]]
+    assert answers.novelty.dtype == np.float32
+    assert answers.novelty.tolist() == pytest.approx([3.783], abs=1e-3)
+    assert (names(answers), answers.is_novel.tolist()) == (["red"], [True])
+
+
+def test_each_region_has_its_novelty(novel):
+    picture, regions = quarters()
+    picture.image[20:, 30:] = novel_bundle.STRANGE[::-1]
+    with open_runtime(novel, "onnxruntime") as runtime:
+        assert runtime.classify(picture, regions).is_novel.tolist() == [False, False, False, True]
+        none = runtime.classify(picture, [])
+    assert (none.novelty, none.is_novel) == (None, None)
+
+
+def test_a_graph_without_novelty_is_not_asked_for_it(shared):
+    with open_runtime(shared, "onnxruntime") as runtime:
+        answers = runtime.classify(frame(0))
+    assert (answers.novelty, answers.is_novel) == (None, None)
+
+
+def test_without_a_rule_novelty_is_told_and_nothing_is_novel(novel):
+    with open_runtime(novel._replace(novelty=None), "onnxruntime") as runtime:
+        answers = runtime.classify(strange_frame())
+    assert answers.novelty.tolist() == pytest.approx([3.783], abs=1e-3)
+    assert answers.is_novel is None
+
+
+def test_a_rule_for_a_graph_without_novelty_is_worth_a_word(shared, said):
+    with open_runtime(shared._replace(novelty=novel_bundle.RULE), "onnxruntime", say=said.append) as runtime:
+        assert runtime.classify(strange_frame()).is_novel is None
+    [line] = said
+    assert line.startswith(runtime.description + ": has no output 'novelty'")
+
+
+def test_novelty_that_is_not_one_number_an_image_is_refused(tmp_path):
+    bundle = Bundle.open(novel_bundle.write_bundle(tmp_path / "x.bundle", shape=[3, 2]))
+    with open_runtime(bundle, "onnxruntime", check_golden=False) as runtime, pytest.raises(
+        LegoclfError, match=r"output 'novelty' is \[3, 2\] for 1 images, expected \[1\]"
+    ):
+        runtime.classify(frame(0))
+
+
 # TensorRT
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("release", fake_tensorrt.RELEASES)
+def test_an_engine_with_a_third_output_gives_novelty_too(machine, tmp_path, said, release, precision):
+    machine.install(release)
+    bundle = Bundle.open(novel_bundle.write_bundle(tmp_path / "x.bundle"))
+    half = precision == "fp16" and needs_typed_fp16(machine.api)
+    graph = novel_bundle.with_novelty(tiny_bundle.graph(half=half))
+    machine.build(bundle, precision, batch=(1, 2, 3), graph=graph)
+    picture, regions = quarters()
+    picture.image[20:, 30:] = novel_bundle.STRANGE[::-1]
+    with open_runtime(bundle, "tensorrt", preprocessor="cpu", say=said.append) as runtime:
+        for _ in range(3):  # often enough for a CUDA graph to take over
+            answers = runtime.classify(picture, regions)
+            assert answers.is_novel.tolist() == [False, False, False, True]
+            # FP16 has a step of 1/32 at 60, of which novelty is the difference of two.
+            assert answers.novelty.tolist() == pytest.approx([0, 0, 0, 3.783], abs=0.2)
+            assert names(answers)[:3] == LABELS[:3]
+    assert said == []
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

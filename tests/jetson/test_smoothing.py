@@ -101,6 +101,61 @@ def test_unknown_is_left_as_soon_as_a_label_has_been_likely_enough_for_the_hold(
     assert feed(smoother, [NONE] + [[0.52, 0.3, 0.18]] * 15) == [None] * 11 + [0] * 5
 
 
+def feed_novel(smoother, novel, step_s=0.01, start_s=0.0):
+    """The labels' indices for frames of A, of which some (1) are novel."""
+    row = np.array(A, np.float32)
+    return [
+        smoother.update(row, start_s + number * step_s, bool(each)).label_index
+        for number, each in enumerate(novel)
+    ]
+
+
+def test_a_novel_first_frame_is_unknown_at_once():
+    smoothed = Smoother(OPTIONS).update(np.array(A, np.float32), 0.0, True)
+    assert (smoothed.label_index, smoothed.is_novel) == (None, True)
+
+
+def test_what_stays_novel_becomes_unknown_and_what_is_not_any_more_gets_its_label():
+    smoother = Smoother(OPTIONS)
+    assert feed_novel(smoother, [0] + [1] * 100)[-1] is None
+    assert feed_novel(smoother, [0] * 100, start_s=1.01)[-1] == 0
+
+
+def test_single_novel_frames_do_not_show():
+    assert set(feed_novel(Smoother(OPTIONS), [0, 0, 0, 1, 0, 0, 1, 0] * 20)) == {0}
+
+
+def test_single_frames_that_are_not_novel_do_not_show():
+    assert set(feed_novel(Smoother(OPTIONS), [1, 1, 1, 0, 1, 1, 0, 1] * 20)) == {None}
+
+
+@pytest.mark.parametrize(("first", "answer"), [(0, 0), (1, None)])
+def test_what_is_novel_every_other_frame_keeps_the_answer_it_has(first, answer):
+    # Ten half-lives on end; each frame changes the share of the novel ones by a fiftieth.
+    assert set(feed_novel(Smoother(OPTIONS), [first] + [0, 1] * 150)) == {answer}
+
+
+def test_the_hold_delays_unknown_for_novelty_too():
+    smoother = Smoother(OPTIONS._replace(half_life_s=0.001))
+    assert feed_novel(smoother, [0] + [1] * 15) == [0] * 11 + [None] * 5
+
+
+def test_what_is_unlikely_is_unknown_and_not_novel():
+    smoothed = Smoother(OPTIONS).update(np.array(NONE, np.float32), 0.0)
+    assert (smoothed.label_index, smoothed.is_novel) == (None, False)
+
+
+def test_what_was_novel_and_is_unlikely_now_stays_unknown():
+    smoother = Smoother(OPTIONS)
+    feed_novel(smoother, [1])
+    assert set(feed(smoother, [NONE] * 200, start_s=0.01)) == {None}
+
+
+def test_without_a_half_life_each_frame_is_novel_by_itself():
+    smoother = Smoother(OPTIONS._replace(half_life_s=0.0))
+    assert feed_novel(smoother, [0, 1, 0, 1, 1]) == [0, None, 0, None, None]
+
+
 def test_without_a_half_life_each_frame_is_taken_by_itself():
     smoother = Smoother(OPTIONS._replace(half_life_s=0.0))
     assert feed(smoother, [A, B, NONE, A]) == [0, 1, None, 0]

@@ -9,17 +9,19 @@ from legoclf.bundle import Bundle, find_bundle, looks_like_bundle, read_labels
 from legoclf.bundle_writer import BundleWriter
 from legoclf.contract import unit_range_contract
 from legoclf.errors import BundleError, LegoclfError, UsageError
+from legoclf.novelty import NoveltyRule
 
 LABELS = ["Brick 2x4", "Plättchen", "茶"]
 CONTRACT = unit_range_contract(224, 224)
+NOVELTY = {"kind": "distance", "threshold": 12.5, "false_reject_rate": 0.05}
 
 
-def write(path, payload=b"graph", labels=LABELS):
+def write(path, payload=b"graph", labels=LABELS, novelty=None):
     with BundleWriter(str(path)) as writer:
         for name in ("model.onnx", "saved_model/saved_model.pb"):
             with open(writer.file(name), "wb") as stream:
                 stream.write(payload)
-        return writer.finish(labels, CONTRACT, {"test_accuracy": 0.9}, {"seed": 0})
+        return writer.finish(labels, CONTRACT, {"test_accuracy": 0.9}, {"seed": 0}, novelty)
 
 
 @pytest.fixture
@@ -51,6 +53,25 @@ def test_a_bundle_of_format_1_is_read_for_ever():
     """A frozen sample, written by 0.1.0: a later version must read it too."""
     sample = Bundle.open(os.path.join(os.path.dirname(__file__), "samples", "format_1"))
     assert (sample.labels, sample.contract) == (["Brick 2x4", "Plättchen"], CONTRACT)
+
+
+def test_a_rule_for_novelty_is_what_was_written(tmp_path):
+    written = write(tmp_path / "x.bundle", novelty=NoveltyRule("distance", 12.5, 0.05))
+    assert written.novelty == NoveltyRule("distance", 12.5, 0.05)
+    record = json.loads((tmp_path / "x.bundle/model.json").read_text(encoding="utf-8"))
+    assert (record["novelty"], record["format_version"]) == (NOVELTY, 1)
+
+
+def test_without_a_rule_model_json_does_not_mention_novelty(bundle):
+    assert Bundle.open(str(bundle)).novelty is None
+    assert b"novelty" not in (bundle / "model.json").read_bytes()
+
+
+def test_a_wrong_rule_is_not_written(bundle, tmp_path):
+    with pytest.raises(ValueError, match="novelty.threshold: got nan"):
+        write(bundle, novelty=NoveltyRule("energy", float("nan"), 0.05))
+    assert Bundle.open(str(bundle)).novelty is None
+    assert names(tmp_path) == ["bricks.bundle"]
 
 
 def test_labels_txt_has_a_label_a_line_in_utf8(bundle):
@@ -106,6 +127,17 @@ def test_a_newer_format_is_refused_by_its_number(bundle):
         ({"files": {"labels.txt": {}, "../secret": {}}}, "files"),
         ({"metrics": None}, "metrics: expected an object"),
         ({"provenance": 3}, "provenance: expected an object"),
+        ({"novelty": 3}, "novelty: expected an object with the fields kind, threshold, false_reject_rate"),
+        ({"novelty": {"kind": "energy", "threshold": 1}}, "novelty: expected an object with the fields"),
+        ({"novelty": dict(NOVELTY, more=1)}, "novelty: expected an object with the fields"),
+        ({"novelty": dict(NOVELTY, kind="")}, "novelty.kind: got '', expected a name"),
+        ({"novelty": dict(NOVELTY, threshold="1")}, "novelty.threshold: got '1', expected a finite number"),
+        ({"novelty": dict(NOVELTY, threshold=True)}, "novelty.threshold: got True"),
+        ({"novelty": dict(NOVELTY, threshold=float("inf"))}, "novelty.threshold: got inf"),
+        ({"novelty": dict(NOVELTY, threshold=float("nan"))}, "novelty.threshold: got nan"),
+        ({"novelty": dict(NOVELTY, threshold=10**400)}, "novelty.threshold: got 1000"),
+        ({"novelty": dict(NOVELTY, false_reject_rate=0)}, "novelty.false_reject_rate: got 0, expected"),
+        ({"novelty": dict(NOVELTY, false_reject_rate=1.0)}, "novelty.false_reject_rate: got 1.0"),
     ],
 )
 def test_a_wrong_field_of_model_json_is_named(bundle, fields, message):

@@ -16,6 +16,7 @@ from legoclf.bundle_update import add_files, timestamp, update_metrics
 from legoclf.bundle_writer import BundleWriter
 from legoclf.contract import unit_range_contract
 from legoclf.errors import BundleError, LegoclfError
+from legoclf.novelty import NoveltyRule
 
 METRICS = {"test_accuracy": 0.9, "images": {"train": 3}}
 
@@ -27,12 +28,14 @@ CHANGES = {
 }
 
 
-def write(path):
+def write(path, novelty=None):
     with BundleWriter(str(path)) as writer:
         for name in ("model.onnx", "report/index.html", "model.fp16.onnx"):
             with open(writer.file(name), "wb") as stream:
                 stream.write(b"old " + name.encode("utf-8"))
-        return writer.finish(["brick", "Plättchen"], unit_range_contract(32, 32), METRICS, {"seed": 0})
+        return writer.finish(
+            ["brick", "Plättchen"], unit_range_contract(32, 32), METRICS, {"seed": 0}, novelty
+        )
 
 
 @pytest.fixture
@@ -98,6 +101,20 @@ def test_a_figure_that_stood_there_keeps_its_place(bundle):
     changed = update_metrics(bundle, {"test_accuracy": 0.8})
     assert list(changed.metrics.items()) == [("test_accuracy", 0.8), ("images", {"train": 3})]
     assert Bundle.open(bundle.path) == changed
+
+
+@pytest.mark.parametrize("change", ["figures", "files"])
+def test_the_rule_for_novelty_stays(change, tmp_path):
+    rule = NoveltyRule("energy", -3.25, 0.01)
+    changed = CHANGES[change](write(tmp_path / "x.bundle", rule))
+    assert changed.novelty == Bundle.open(changed.path).novelty == rule
+
+
+def test_a_rule_for_novelty_that_changed_meanwhile_is_refused(tmp_path):
+    bundle = write(tmp_path / "x.bundle", NoveltyRule("energy", 1.0, 0.01))
+    write(tmp_path / "x.bundle", NoveltyRule("energy", 2.0, 0.01))
+    with pytest.raises(BundleError, match="model.json: novelty changed while"):
+        update_metrics(bundle, {"verification": {}})
 
 
 def test_figures_of_a_bundle_that_changed_meanwhile_are_refused(bundle):

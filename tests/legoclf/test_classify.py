@@ -5,9 +5,13 @@ import json
 import os
 import unicodedata
 
+import novel_bundle
 import numpy as np
 import pytest
+import tiny_bundle
 
+from legoclf.bundle import Bundle
+from legoclf.bundle_update import add_files
 from legoclf.bundle_writer import BundleWriter
 from legoclf.cli import main
 from legoclf.contract import unit_range_contract
@@ -174,3 +178,59 @@ def test_a_graph_that_onnx_runtime_does_not_load_is_one_line(bundle, tmp_path, c
         writer.finish(LABELS, unit_range_contract(16, 16), {}, {})
     assert main(["classify", bundle, paint(tmp_path / "x.png", (1, 2, 3))]) == 1
     assert "model.onnx: ONNX Runtime does not load it" in capsys.readouterr().err
+
+
+@pytest.fixture
+def novel(tmp_path):
+    return novel_bundle.write_bundle(tmp_path / "novel.bundle")
+
+
+@pytest.fixture
+def strange(tmp_path):
+    return paint(tmp_path / "photos" / "red" / "strange.png", novel_bundle.STRANGE)
+
+
+@pytest.fixture
+def red(tmp_path):
+    return paint(tmp_path / "photos" / "red" / "red.png", tiny_bundle.COLOURS[0][1])
+
+
+def test_what_is_too_strange_is_unknown_however_probable(novel, strange, red, capsys):
+    _, result = answers(capsys, novel, strange, red)
+    first, second = result["images"]
+    assert (first["unknown"], second["unknown"]) == (True, False)
+    assert first["top"][0]["label"] == "red"
+    assert first["top"][0]["probability"] > 0.99
+    # 20 times the squared distance of the colours, in [0, 1], of which FP32 has seven digits.
+    assert first["novelty"] == pytest.approx(20 * (110**2 + 10**2 + 10**2) / 255**2, rel=1e-4)
+    assert second["novelty"] == pytest.approx(0, abs=1e-4)
+
+
+def test_what_is_too_strange_says_so_in_text(novel, strange, capsys):
+    main(["classify", novel, strange, "--top_k", "1"])
+    assert capsys.readouterr().out == strange + ": unknown (novelty 3.783), most like red 100.0%\n"
+
+
+def test_no_novelty_gives_a_label_whatever_is_shown(novel, strange, capsys):
+    _, result = answers(capsys, novel, strange, "--no_novelty")
+    assert result["images"][0]["unknown"] is False
+
+
+def test_an_image_that_is_unknown_is_not_named_right(novel, strange, red, tmp_path, capsys):
+    main(["classify", novel, str(tmp_path / "photos")])
+    assert "accuracy: 50.0% (1 of 2, 1 unknown)\n" in capsys.readouterr().out
+    assert answers(capsys, novel, str(tmp_path / "photos"))[1]["accuracy"] == 0.5
+
+
+def test_a_graph_without_novelty_is_answered_as_ever(bundle, tmp_path, capsys):
+    _, result = answers(capsys, bundle, paint(tmp_path / "x.png", COLOURS["blue"]))
+    assert sorted(result["images"][0]) == ["path", "top", "truth"]
+
+
+def test_a_rule_for_a_graph_without_novelty_is_worth_a_word(novel, strange, tmp_path, capsys, caplog):
+    plain = Bundle.open(tiny_bundle.write_bundle(tmp_path / "plain.bundle"))
+    with open(plain.file("model.onnx"), "rb") as stream:
+        add_files(Bundle.open(novel), {"model.onnx": stream.read()}, {}, {})
+    _, result = answers(capsys, novel, strange)
+    assert "model.onnx: has no output 'novelty'" in caplog.text
+    assert "unknown" not in result["images"][0]

@@ -3,6 +3,7 @@
 
 const POLL_MS = 500, ANSWER_MS = 4000, GAP_MS = 5000, STREAM_GRACE_MS = 3000, STILL_MS = 1000, STILLS = 15;
 const SAMPLES = 120, CHANGES = 50, SHOWN_ANSWERS = 12, FEW_ITEMS = 12;
+const STRANGE = "unlike all it was trained on";
 const viewer = Math.floor(Math.random() * 1e9) + 1;
 const $ = (id) => document.getElementById(id);
 const percent = (share) => `${Math.round(share * 100)} %`;
@@ -170,7 +171,7 @@ function showBars(list, top, limit) {
 function showAnswer(answer) {
   const limit = state.unknown_below || 0, none = answer.objects && !answer.label;
   setLabel($("answer-label").firstElementChild, none ? "nothing there" : answer.label);
-  setText($("answer-share"), none ? "no object found" : answer.unknown ? "nothing is likely enough" : `${percent(answer.probability)} likely`);
+  setText($("answer-share"), none ? "no object found" : answer.novel ? STRANGE : answer.unknown ? "nothing is likely enough" : `${percent(answer.probability)} likely`);
   $("answer-label").classList.toggle("unknown", answer.unknown);
   showBars($("top"), answer.objects || answer.top, limit);
   const counted = Object.entries(answer.counted || {}).sort((one, other) => other[1] - one[1]);
@@ -435,7 +436,7 @@ async function classify(file) {
     return record.images[0];
   });
   if (!done) return;
-  name.replaceChildren(label(done.label), make("span", percent(done.probability), "muted"));
+  name.replaceChildren(label(done.label), make("span", done.novel ? STRANGE : percent(done.probability), "muted"));
   canvas.title = file.name;
   showBars(list, done.top, state.unknown_below || 0);
   $("answers").prepend(row);

@@ -24,7 +24,7 @@ from legoclf.jetson.harvest.output_harvest import (
 from legoclf.split import group_of
 
 ABOUT = {"name": "x.bundle", "sha256": "ab"}
-Track = namedtuple("Track", "id box label probability")
+Track = namedtuple("Track", "id box label probability is_novel")
 
 
 def result(*probabilities, **fields):
@@ -69,6 +69,22 @@ def test_an_unknown_answer_is_doubt_however_likely():
     assert reason(Judge(0.6), result(0.9, 0.05, 0.05, is_unknown=True, label="unknown")) == "unknown"
 
 
+def test_of_what_is_novel_the_doubt_is_whole_however_likely_a_label():
+    novel = result(0.97, 0.02, 0.01, is_unknown=True, label="unknown", is_novel=True)
+    doubt = Judge(0.6).doubt(novel, 0.0)
+    assert (doubt.reason, doubt.amount, doubt.label) == ("unknown", 1.0, "a")
+
+
+def test_of_objects_a_novel_one_is_cut_out_before_all_others():
+    tracks = [
+        Track(1, (0, 0, 9, 9), "unknown", 0.3, False),
+        Track(2, (10, 0, 5, 5), "unknown", 0.97, True),
+    ]
+    judge = Judge(0.6, crop_of=lambda box, height, width: box)
+    doubt = judge.doubt(fake_live.result(tracks=tracks), 0.0)
+    assert (doubt.reason, doubt.amount, doubt.region) == ("unknown", 1.0, (10, 0, 5, 5))
+
+
 def test_the_less_the_lead_the_more_the_doubt():
     assert Judge(0.6).doubt(result(0.5, 0.375, 0.125), 0.0).amount == 0.875
 
@@ -101,9 +117,9 @@ def test_flicker_ends_with_the_changes():
 
 def test_of_objects_the_least_sure_one_in_doubt_is_cut_out():
     tracks = [
-        Track(1, (0, 0, 9, 9), "a", 0.9),
-        Track(2, (10, 0, 5, 5), "b", 0.5),
-        Track(3, (20, 0, 5, 5), "unknown", 0.4),
+        Track(1, (0, 0, 9, 9), "a", 0.9, False),
+        Track(2, (10, 0, 5, 5), "b", 0.5, False),
+        Track(3, (20, 0, 5, 5), "unknown", 0.4, False),
     ]
     judge = Judge(0.6, crop_of=lambda box, height, width: (box[0] - 1, box[1], box[2] + 2, height))
     doubt = judge.doubt(fake_live.result(tracks=tracks), 0.0)
@@ -159,6 +175,12 @@ def test_what_the_model_thought_is_kept_with_the_picture(output, scene, tmp_path
         "roi": None,
         "frame": {"width": 200, "height": 100},
     }
+
+
+def test_the_novelty_is_kept_with_the_picture(output, scene, tmp_path):
+    output().write(unsure(scene(1, 100, 200), 1000.0, novelty=2.5))
+    (stem,) = kept(tmp_path)
+    assert read_record(str(tmp_path / "kept"), stem)["novelty"] == 2.5
 
 
 def test_of_a_roi_what_the_network_saw_is_kept(output, scene, tmp_path):

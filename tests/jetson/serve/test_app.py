@@ -2,9 +2,11 @@
 
 import base64
 import json
+from pathlib import Path
 from typing import Any, Dict, Iterator
 
 import fake_server
+import novel_bundle
 import pytest
 import tiny_bundle
 
@@ -81,6 +83,17 @@ def test_the_threshold_may_change_while_it_runs(server: fake_server.Running) -> 
         server.classifier.unknown_below = 0.0
     assert (answer["label"], answer["unknown"]) == ("unknown", True)
     assert answer["top"][0]["label"] == LABELS[0]
+
+
+def test_what_is_too_strange_for_the_bundle_is_unknown(tmp_path: Path) -> None:
+    with fake_server.serving(novel_bundle.write_bundle(tmp_path / "x.bundle")) as running:
+        answers = [
+            classify(running, photo).record["images"][0]
+            for photo in (fake_server.image_file(novel_bundle.strange(), "PNG"), fake_server.photo(0, "PNG"))
+        ]
+    assert [each["label"] for each in answers] == ["unknown", LABELS[0]]
+    assert answers[0]["novelty"] == pytest.approx(3.783, abs=1e-3)
+    assert answers[0]["probability"] > 0.99
 
 
 @pytest.mark.parametrize(

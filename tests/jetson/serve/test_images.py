@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tiny_bundle
 
+from legoclf.jetson.runtime import Answers
 from legoclf.jetson.serve import images
 from legoclf.jetson.serve.images import BadRequest, Limits, decode, read_checked_header, read_images
 
@@ -218,11 +219,10 @@ class Gauge(object):
         threading.Event().wait(0.05)
         with self._lock:
             self.now[size] -= 1
-        return Answer()
+        return SEEN
 
 
-class Answer(object):
-    probabilities = np.array([[0.75, 0.25]], np.float32)
+SEEN = Answers(np.array([[0.75, 0.25]], np.float32))
 
 
 def classify_at_once(classifier: Any, data: bytes, count: int) -> List[Any]:
@@ -285,6 +285,20 @@ def test_less_likely_than_the_threshold_is_unknown() -> None:
     from legoclf.jetson.serve.classifier import Classifier
 
     classifier = Classifier(Gauge(), LIMITS, 0.8)
-    answer = classifier.answer("x", Answer.probabilities[0], 2)
+    answer = classifier.answer("x", SEEN, 2)
     assert (answer["label"], answer["unknown"]) == ("unknown", True)
     assert [each["label"] for each in answer["top"]] == ["a", "b"]
+    assert "novelty" not in answer
+    assert "novel" not in answer
+
+
+@pytest.mark.parametrize(("is_novel", "label"), [(True, "unknown"), (False, "a"), (None, "a")])
+def test_what_is_novel_is_unknown_however_likely_and_its_novelty_is_told(is_novel: Any, label: str) -> None:
+    from legoclf.jetson.serve.classifier import Classifier
+
+    novel = None if is_novel is None else np.array([is_novel])
+    seen = SEEN._replace(novelty=np.array([1.5], np.float32), is_novel=novel)
+    answer = Classifier(Gauge(), LIMITS, 0.0).answer("x", seen, 2)
+    assert (answer["label"], answer["novelty"], answer["novel"]) == (label, 1.5, bool(is_novel))
+    assert answer["unknown"] is bool(is_novel)
+    assert answer["top"][0]["label"] == "a"

@@ -57,6 +57,14 @@ def test_the_newest_answer_is_told_with_its_age(live, clock):
     assert answer["size"] == [6, 4]
 
 
+def test_what_is_unknown_for_its_novelty_says_so(live):
+    live.write(fake_live.result("unknown", 0.97, novelty=float("inf"), is_novel=True))
+    answer = live.record(0, 0)["answer"]
+    assert (answer["unknown"], answer["novel"], answer["novelty"]) == (True, True, None)
+    live.write(fake_live.result("a", 0.97))
+    assert not {"novel", "novelty"} & set(live.record(0, 0)["answer"])
+
+
 def test_only_a_change_of_the_answer_is_history(live):
     for label in ("a", "a", "b", "b", "unknown", "a"):
         live.write(fake_live.result(label))

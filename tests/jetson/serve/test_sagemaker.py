@@ -5,9 +5,11 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.h
 
 import base64
 import json
+from pathlib import Path
 from typing import Any, Iterator
 
 import fake_server
+import novel_bundle
 import numpy as np
 import pytest
 import tiny_bundle
@@ -41,6 +43,15 @@ def test_an_image_is_the_body(server: fake_server.Running, kind: str) -> None:
     assert prediction["label"] == LABELS[1]
     assert int(np.argmax(prediction["probabilities"])) == 1
     assert sum(prediction["probabilities"]) == pytest.approx(1.0, abs=1e-5)  # each is rounded to six digits
+
+
+def test_what_is_too_strange_for_the_bundle_is_unknown_with_its_probabilities(tmp_path: Path) -> None:
+    bundle = novel_bundle.write_bundle(tmp_path / "x.bundle")
+    with fake_server.serving(bundle, is_sagemaker=True, host="0.0.0.0") as running:
+        photo = fake_server.image_file(novel_bundle.strange(), "PNG")
+        (prediction,) = invoke(running, photo, "application/x-image").record["predictions"]
+    assert (prediction["label"], int(np.argmax(prediction["probabilities"]))) == ("unknown", 0)
+    assert prediction["novelty"] == pytest.approx(3.783, abs=1e-3)
 
 
 def test_instances_are_those_of_tensorflow_serving(server: fake_server.Running) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, List
 
 import fake_server
+import novel_bundle
 import pytest
 import tiny_bundle
 
@@ -112,3 +113,16 @@ def test_an_address_is_bounded_but_for_sagemakers_own(bundle: str, words: Any, i
         server = started(bundle, stack, *words)
         statuses = {fake_server.ask(server.binding.port, "GET", "/ping").status for _ in range(400)}
     assert statuses == ({200, 429} if is_bounded else {200})
+
+
+@pytest.mark.parametrize(("words", "label"), [((), "unknown"), (("--no_novelty",), "red")])
+def test_no_novelty_gives_a_label_whatever_is_shown(tmp_path: Path, words: Any, label: str) -> None:
+    fake_server.need_packages()
+    bundle = novel_bundle.write_bundle(tmp_path / "x.bundle")
+    photo = fake_server.image_file(novel_bundle.strange(), "PNG")
+    args = arguments(bundle, "--backend", "onnxruntime", *words)
+    with ExitStack() as stack:
+        server = serve_command._start(args, Binding("127.0.0.1", 0, None), stack)
+        headers = {"Content-Type": "image/png"}
+        reply = fake_server.ask(server.binding.port, "POST", "/classify", photo, headers)
+    assert reply.record["images"][0]["label"] == label
