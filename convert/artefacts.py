@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from legoclf.bundle import FP16_MODEL, INT8_MODEL, JETSON_INFERENCE_MODEL, ONNX_MODEL
+from legoclf.convert.drift import Agreement
 from legoclf.convert.flavours import jetson_inference_flavour, with_batch
 from legoclf.convert.fp16 import to_fp16
 from legoclf.convert.fp16_plan import plan_fp16
@@ -74,6 +75,7 @@ def fp16_artefact(model: ModelProto, tensors: Sequence[np.ndarray]) -> Artefact:
             "same_top1": _rounded(plan.agreement.same_top1),
             "probability_difference": _rounded(plan.agreement.probability_difference),
             "logit_drift": _rounded(plan.agreement.logit_drift),
+            **_novelty_record(plan.agreement),
         }
         lines = [
             f"largest activation {hottest.largest:.4g} in {hottest.node}: {hottest.share_of_65504:.1%} of "
@@ -106,6 +108,7 @@ def int8_artefact(
             "kept_fp32": plan.reasons,
             "same_top1": _rounded(plan.agreement.same_top1),
             "probability_difference": _rounded(plan.agreement.probability_difference),
+            **_novelty_record(plan.agreement),
         }
         lines = tuple(f"{node} stays FP32: {reason}" for node, reason in plan.reasons.items())
         return plan.model, record, lines
@@ -122,6 +125,11 @@ def _made(name: str, make: Callable[[], tuple[ModelProto, dict[str, Any], tuple[
     start = time.perf_counter()
     model, record, lines = make()
     return Artefact(name, model, time.perf_counter() - start, record, lines)
+
+
+def _novelty_record(agreement: Agreement) -> dict[str, float]:
+    difference = agreement.novelty_difference
+    return {} if difference is None else {"novelty_difference": _rounded(difference)}
 
 
 def _rounded(value: float) -> float:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from legoclf.convert.fp16 import half_nodes
 from legoclf.convert.fp16_weights import halved
+from legoclf.convert.novelty import NOVELTY_NAME
 from legoclf.convert.onnx_graph import LOGITS_NAME, PROBABILITIES_NAME
 from legoclf.convert.ranges import PRODUCTS, Activations, through_half
 
@@ -28,6 +29,14 @@ _TRACED = 3
 _GAIN = 0.1
 
 
+class Answers(NamedTuple):
+    """What a graph says of N images: float32 [N, C], but the novelty [N]; None if it gives none."""
+
+    logits: np.ndarray
+    probabilities: np.ndarray
+    novelty: np.ndarray | None = None
+
+
 @dataclass(frozen=True)
 class Agreement:
     """Emulated FP16 against FP32.
@@ -37,11 +46,13 @@ class Agreement:
         probability_difference: the largest; 1 where FP16 gives infinity or NaN.
         logit_drift: L2 norm of the difference of all logits over that of the logits, both without each
             image's mean; infinite where FP16 gives infinity or NaN.
+        novelty_difference: the largest; infinite where FP16 gives infinity or NaN, None without novelty.
     """
 
     same_top1: float
     probability_difference: float
     logit_drift: float
+    novelty_difference: float | None = None
 
 
 def keep_most_hurt(
@@ -87,25 +98,35 @@ def keep_most_hurt(
     return reasons, before, agreement
 
 
-def answers(model: ModelProto, tensors: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and probabilities, each [len(tensors), C] float32, of tensors [3, H, W] run one by one."""
-    session = Activations(model, [LOGITS_NAME, PROBABILITIES_NAME])
+def answers(model: ModelProto, tensors: Sequence[np.ndarray]) -> Answers:
+    """What a model says of tensors [3, H, W], run one by one."""
+    outputs = {value.name for value in model.graph.output}
+    names = [LOGITS_NAME, PROBABILITIES_NAME, *([NOVELTY_NAME] if NOVELTY_NAME in outputs else [])]
+    session = Activations(model, names)
     found = [session.of(tensor) for tensor in tensors]
-    return (
-        np.concatenate([each[LOGITS_NAME] for each in found]),
-        np.concatenate([each[PROBABILITIES_NAME] for each in found]),
-    )
+    return Answers(*(np.concatenate([each[name] for each in found]) for name in names))
 
 
-def compare(expected: tuple[np.ndarray, np.ndarray], got: tuple[np.ndarray, np.ndarray]) -> Agreement:
-    """How far logits and probabilities [N, C] are from those of FP32; infinity and NaN agree with nothing."""
-    (logits, probabilities), (rounded_logits, rounded) = expected, got
+def compare(expected: Answers, got: Answers) -> Agreement:
+    """How far answers are from those of FP32; infinity and NaN agree with nothing."""
+    logits, probabilities, novelty = expected
+    rounded_logits, rounded, rounded_novelty = got
+    novelty_difference = largest_difference(novelty, rounded_novelty)
     finite = np.isfinite(rounded).all(axis=1) & np.isfinite(rounded_logits).all(axis=1)
     same = finite & (rounded.argmax(axis=1) == probabilities.argmax(axis=1))
     if not finite.all():
-        return Agreement(float(same.mean()), 1.0, float("inf"))
+        return Agreement(float(same.mean()), 1.0, float("inf"), novelty_difference)
     worst = float(np.abs(rounded - probabilities).max())
-    return Agreement(float(same.mean()), worst, _drift(logits, rounded_logits))
+    return Agreement(float(same.mean()), worst, _drift(logits, rounded_logits), novelty_difference)
+
+
+def largest_difference(values: np.ndarray | None, other: np.ndarray | None) -> float | None:
+    """Of two novelties [N], infinite where one is not finite; None where there are not two."""
+    if values is None or other is None:
+        return None
+    with np.errstate(invalid="ignore"):
+        largest = float(np.abs(other - values).max())
+    return largest if np.isfinite(largest) else float("inf")
 
 
 def _drift(logits: np.ndarray, other: np.ndarray) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from legoclf.convert.novelty import NOVELTY_NAME
 from legoclf.convert.onnx_graph import PROBABILITIES_NAME
 from legoclf.errors import LegoclfError, UsageError
 
@@ -49,8 +50,8 @@ def jetson_inference_flavour(model: ModelProto) -> ModelProto:
     """A classifier as jetson-inference's imageNet loads it: ``input_0`` to ``output_0``, batch 1.
 
     imageNet feeds RGB normalised to ImageNet's mean and standard deviation; a Mul and an Add undo that
-    before the graph's own first node. The output is the probabilities. Metadata travels along; the
-    normalisation is added as ``input_normalisation``.
+    before the graph's own first node. The output is the probabilities; a novelty is left out with what only
+    it needs. Metadata travels along; the normalisation is added as ``input_normalisation``.
 
     Args:
         model: ``input`` [N, 3, H, W], RGB in [0, 1], to ``probabilities`` [N, C]; left as it is.
@@ -60,7 +61,7 @@ def jetson_inference_flavour(model: ModelProto) -> ModelProto:
     """
     from onnx import helper, numpy_helper
 
-    flavour = with_batch(model, 1)
+    flavour = with_batch(_without_novelty(model), 1)
     graph = flavour.graph
     outputs = {value.name: value for value in graph.output}
     if PROBABILITIES_NAME not in outputs:
@@ -93,6 +94,28 @@ def jetson_inference_flavour(model: ModelProto) -> ModelProto:
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     helper.set_model_props(flavour, dict(sorted({**metadata, "input_normalisation": normalisation}.items())))
     return _typed(flavour)
+
+
+def _without_novelty(model: ModelProto) -> ModelProto:
+    """A copy without that output, the nodes that only it needs, and the constants of these alone."""
+    copy = type(model)()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    kept = [value for value in graph.output if value.name != NOVELTY_NAME]
+    if len(kept) == len(graph.output):
+        return copy
+    needed = {value.name for value in kept}
+    nodes: list[NodeProto] = []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            needed.update(node.input)
+            nodes.insert(0, node)
+    constants = [tensor for tensor in graph.initializer if tensor.name in needed]
+    del graph.node[:], graph.initializer[:], graph.output[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(constants)
+    graph.output.extend(kept)
+    return copy
 
 
 def _free(model: ModelProto) -> ModelProto:

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from legoclf.convert.fp16_weights import WeightLoss, halved, weight_loss
+from legoclf.convert.novelty import NOVELTY_NAME
 from legoclf.errors import LegoclfError
 
 if TYPE_CHECKING:
@@ -71,6 +72,43 @@ def tensor_types(model: ModelProto) -> dict[str, int]:
     return types
 
 
+def tail_nodes(model: ModelProto, outputs: Collection[str] | None = None) -> Iterator[str]:
+    """Backwards from the outputs, the nodes that make [N, D] tensors, and the pooling they start from.
+
+    What only the novelty needs is all of it, though there are tensors [N, K, k] in between.
+
+    Args:
+        model: its tensors typed.
+        outputs: names of outputs of the graph; None for all.
+    """
+    own = _needed(model, {NOVELTY_NAME}) - _needed(
+        model, {value.name for value in model.graph.output} - {NOVELTY_NAME}
+    )
+    ranks = {
+        value.name: len(value.type.tensor_type.shape.dim)
+        for value in (*model.graph.value_info, *model.graph.output)
+    }
+    wanted = {value.name for value in model.graph.output} if outputs is None else set(outputs)
+    for node in reversed(model.graph.node):
+        if not wanted & set(node.output):
+            continue
+        flat = node.name in own or all(ranks.get(made, 0) <= 2 for made in node.output)
+        if flat or node.op_type in _POOLING:
+            yield node.name
+        if flat:
+            wanted.update(node.input)
+
+
+def _needed(model: ModelProto, outputs: Collection[str]) -> set[str]:
+    """The names of the nodes that those outputs need."""
+    wanted, found = set(outputs), set()
+    for node in reversed(model.graph.node):
+        if wanted & set(node.output):
+            found.add(node.name)
+            wanted.update(node.input)
+    return found
+
+
 def _typed(model: ModelProto) -> ModelProto:
     """A copy with all its tensors typed, its nodes checked to be plain and named."""
     from onnx import shape_inference
@@ -98,26 +136,9 @@ def _half_nodes(model: ModelProto, keep_fp32: Collection[str]) -> set[str]:
     for name in keep_fp32:
         if name not in known:
             raise LegoclfError(f"no node '{name}' in the model, which was to stay FP32")
-    full = {*keep_fp32, *_tail(model), *_scaling(model)}
+    full = {*keep_fp32, *tail_nodes(model), *_scaling(model)}
     types = tensor_types(model)
     return {node.name for node in model.graph.node if node.name not in full and _has_half(model, node, types)}
-
-
-def _tail(model: ModelProto) -> Iterator[str]:
-    """Backwards from the outputs, the nodes that make [N, D] tensors, and the pooling they start from."""
-    ranks = {
-        value.name: len(value.type.tensor_type.shape.dim)
-        for value in (*model.graph.value_info, *model.graph.output)
-    }
-    wanted = {value.name for value in model.graph.output}
-    for node in reversed(model.graph.node):
-        if not wanted & set(node.output):
-            continue
-        flat = all(ranks.get(made, 0) <= 2 for made in node.output)
-        if flat or node.op_type in _POOLING:
-            yield node.name
-        if flat:
-            wanted.update(node.input)
 
 
 def _scaling(model: ModelProto) -> Iterator[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from legoclf.convert.drift import TRIALS, Agreement, answers, compare, keep_most_hurt
 from legoclf.convert.fp16 import half_nodes, weight_losses
 from legoclf.convert.fp16_weights import FP16_LARGEST
+from legoclf.convert.novelty_rounding import novelty_reasons
 from legoclf.convert.ranges import LayerRange, emulate_fp16, layer_ranges
 
 if TYPE_CHECKING:
@@ -63,8 +64,9 @@ def plan_fp16(
 
     First those whose weights do not fit, and those that give or read a tensor that overflows or comes too
     near. Then, while emulated FP16 is beyond a bound, the layers that make the logits drift most, where FP32
-    helps (:func:`legoclf.convert.drift.keep_most_hurt`). The cost grows with the number of tensors; 32 to 64
-    are enough, and they need no label.
+    helps (:func:`legoclf.convert.drift.keep_most_hurt`). Of a novelty, all from the features on, if rounding
+    there moves it too far (:func:`legoclf.convert.novelty_rounding.novelty_reasons`). The cost grows with
+    the number of tensors; 32 to 64 are enough, and they need no label.
 
     Args:
         model: an FP32 classifier with the outputs logits and probabilities, its tensors typed; N free or 1.
@@ -91,6 +93,7 @@ def plan_fp16(
         return close and measured.logit_drift <= drift_bound
 
     reasons, before, agreement = keep_most_hurt(model, tensors, reasons, measure, is_within, trials)
+    reasons = {**novelty_reasons(model, tensors, expected), **reasons}
     kept = tuple(node.name for node in model.graph.node if node.name in reasons)
     return Fp16Plan(
         keep_fp32=kept,

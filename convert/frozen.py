@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from legoclf.convert.graph_def import SCOPE, duplicate, strip_defaults, tidy
+from legoclf.convert.novelty import NOVELTY_NAME, Novelty, tensorflow_novelty
 from legoclf.errors import LegoclfError, UsageError, missing_package
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ FEATURES_NAME = "features"
 LOGITS_NAME = "logits"
 FINAL_TENSOR_NAME = "final_result"
 
-_OWN_NAMES = (INPUT_NAME, ALIAS_NAME, SCOPE, FEATURES_NAME, LOGITS_NAME, "head")
+_OWN_NAMES = (INPUT_NAME, ALIAS_NAME, SCOPE, FEATURES_NAME, LOGITS_NAME, NOVELTY_NAME, "head")
 _LEGAL_NODE_NAME = re.compile(r"[A-Za-z0-9.]([A-Za-z0-9_./-]*[A-Za-z0-9_.-])?")
 
 
@@ -124,6 +125,7 @@ def attach_head(
     weights: np.ndarray,
     bias: np.ndarray,
     final_tensor_name: str = FINAL_TENSOR_NAME,
+    novelty: Novelty | None = None,
 ) -> GraphDef:
     """A frozen classifier: ``input:0``, or its alias ``Placeholder:0``, to ``logits:0`` and the softmax.
 
@@ -134,15 +136,18 @@ def attach_head(
         weights: [D, C] float32.
         bias: [C] float32.
         final_tensor_name: the node of the softmax, [N, C] float32.
+        novelty: what the node ``novelty``, [N] float32, gives; None for no such node.
 
     Raises:
         UsageError: final_tensor_name is no legal node name, or taken.
-        LegoclfError: weights, bias and the features do not fit each other.
+        LegoclfError: weights, bias, novelty and the features do not fit each other.
     """
     check_head(weights, bias)
+    if novelty is not None:
+        novelty.check_features(weights.shape[0])
     body = [node for node in feature_graph_def.node if node.name != INPUT_NAME]
     check_final_tensor_name(final_tensor_name)
-    head = _head_nodes(image_size(feature_graph_def), weights, bias, final_tensor_name)
+    head = _head_nodes(image_size(feature_graph_def), weights, bias, final_tensor_name, novelty)
     whole = type(feature_graph_def)(versions=feature_graph_def.versions)
     if feature_graph_def.library.function:
         whole.library.CopyFrom(feature_graph_def.library)
@@ -270,7 +275,11 @@ def _shape_text(tensor: Any) -> str:
 
 
 def _head_nodes(
-    size: tuple[int, int], weights: np.ndarray, bias: np.ndarray, final_tensor_name: str
+    size: tuple[int, int],
+    weights: np.ndarray,
+    bias: np.ndarray,
+    final_tensor_name: str,
+    novelty: Novelty | None,
 ) -> dict[str, NodeDef]:
     """The nodes around a feature graph by name, in order; ``features`` stands for the feature graph's own."""
     tf = import_tensorflow()
@@ -283,6 +292,8 @@ def _head_nodes(
         product = tf.matmul(features, weights_node, name="head/product")
         logits = tf.nn.bias_add(product, bias_node, name=LOGITS_NAME)
         tf.nn.softmax(logits, name=final_tensor_name)
+        if novelty is not None:
+            tensorflow_novelty(tf, novelty, features, logits)
     return {node.name: node for node in graph.as_graph_def().node}
 
 

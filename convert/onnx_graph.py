@@ -10,6 +10,7 @@ import numpy as np
 
 from legoclf.convert.frozen import FEATURES_NAME, INPUT_NAME, check_head, import_tensorflow
 from legoclf.convert.graph_def import duplicate
+from legoclf.convert.novelty import NOVELTY_NAME, Novelty, onnx_novelty
 from legoclf.errors import LegoclfError, missing_package
 
 if TYPE_CHECKING:
@@ -59,7 +60,11 @@ def feature_size(model: ModelProto) -> int:
 
 
 def attach_onnx_head(
-    model: ModelProto, weights: np.ndarray, bias: np.ndarray, metadata: Mapping[str, str] | None = None
+    model: ModelProto,
+    weights: np.ndarray,
+    bias: np.ndarray,
+    metadata: Mapping[str, str] | None = None,
+    novelty: Novelty | None = None,
 ) -> ModelProto:
     """A classifier: ``input`` [N, 3, H, W] to ``logits`` and ``probabilities``, each [N, C] float32.
 
@@ -68,9 +73,10 @@ def attach_onnx_head(
         weights: [D, C] float32.
         bias: [C] float32.
         metadata: strings that travel in the model's ``metadata_props`` (labels, the input contract).
+        novelty: what a third output, ``novelty`` [N] float32, gives; None for no such output.
 
     Raises:
-        LegoclfError: weights, bias and the model's D do not fit each other.
+        LegoclfError: weights, bias, novelty and the model's D do not fit each other.
     """
     from onnx import checker, helper, numpy_helper
 
@@ -93,6 +99,8 @@ def attach_onnx_head(
     graph.value_info.append(graph.output[0])
     del graph.output[:]
     graph.output.extend(_matrix(name, weights.shape[1]) for name in (LOGITS_NAME, PROBABILITIES_NAME))
+    if novelty is not None:
+        whole = _with_novelty(whole, novelty, weights.shape[0])
     helper.set_model_props(whole, dict(sorted((metadata or {}).items())))
     checker.check_model(whole, full_check=True)
     return whole
@@ -127,6 +135,19 @@ def serialize(model: ModelProto) -> bytes:
     """The bytes of a model; equal models give equal bytes."""
     data: bytes = model.SerializeToString(deterministic=True)
     return data
+
+
+def _with_novelty(model: ModelProto, novelty: Novelty, feature_count: int) -> ModelProto:
+    from onnx import helper, numpy_helper, shape_inference
+
+    novelty.check_features(feature_count)
+    nodes, constants = onnx_novelty(novelty, FEATURES_NAME, LOGITS_NAME)
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(
+        numpy_helper.from_array(values, name) for name, values in constants.items()
+    )
+    model.graph.output.append(helper.make_tensor_value_info(NOVELTY_NAME, 1, [_BATCH]))
+    return shape_inference.infer_shapes(model, strict_mode=True)
 
 
 def _convert(graph_def: GraphDef) -> ModelProto:

@@ -48,6 +48,11 @@ class LayerRange:
         return self.largest / FP16_LARGEST
 
 
+#: An entry for a session: Q and DQ nodes are computed as they stand, in FP32. ONNX Runtime would make integer
+#: kernels of them, and those saturate within a sum on CPUs without VNNI: the drift would be the CPU's.
+QUANTISED_AS_WRITTEN = ("session.disable_quant_qdq", "1")
+
+
 class Activations:
     """A model in ONNX Runtime that also gives the tensors between its nodes.
 
@@ -71,6 +76,7 @@ class Activations:
                 opened.graph.output.add(name=name)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.add_session_config_entry(*QUANTISED_AS_WRITTEN)
         self._session: Any = onnxruntime.InferenceSession(
             opened.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )

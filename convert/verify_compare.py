@@ -13,8 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from legoclf.bundle import ONNX_MODEL, Bundle
+from legoclf.convert.novelty import NOVELTY_NAME
 from legoclf.convert.verify_paths import Answer, GraphPath, NotHereError, Runner
 from legoclf.errors import LegoclfError
+from legoclf.novelty import NoveltyRule, judge
 from legoclf.progress import Progress
 
 #: Tensors held and run at a time.
@@ -31,18 +33,25 @@ Example = tuple[np.ndarray, int | None]
 class Comparison:
     """One graph against the reference on a set of images.
 
-    changed: images with another top-1; one with a value that is not finite counts as changed.
+    rule: the bundle's, by which an image may be unknown.
+    changed: images with another top-1, or unknown to one of the two alone; one with a value that is not
+        finite counts as changed.
     probability: largest difference of one probability; infinite where a value is not finite.
     logit: the same of the logits, in their unit; None where the graph does not give them.
+    novelty: the same of the novelty, as a share of one beyond 1; None where one of the two does not give it.
+        Unknown is an image only where both do.
     known: images with a known class; right: those of them named right, reference_right: by the reference.
+        One that is unknown is not named.
     worst: (difference, number, tensor) of the images that differ most, the worst first.
     """
 
     path: GraphPath
+    rule: NoveltyRule | None = None
     images: int = 0
     changed: int = 0
     probability: float = 0.0
     logit: float | None = None
+    novelty: float | None = None
     known: int = 0
     right: int = 0
     reference_right: int = 0
@@ -55,23 +64,49 @@ class Comparison:
 
     def add(self, batch: list[Example], answer: Answer, expected: Answer) -> None:
         """Count one batch: what this graph, and what the reference said of it."""
-        broken = ~np.isfinite(answer.probabilities).all(axis=1)
+        unknown, expected_unknown, is_number = self._judge(answer, expected)
+        broken = ~(np.isfinite(answer.probabilities).all(axis=1) & is_number)
         difference = np.where(broken, inf, _largest(answer.probabilities, expected.probabilities))
         top, expected_top = answer.probabilities.argmax(axis=1), expected.probabilities.argmax(axis=1)
-        self.changed += int(((top != expected_top) | broken).sum())
+        self.changed += int(((top != expected_top) | (unknown != expected_unknown) | broken).sum())
         self.probability = max(self.probability, float(difference.max()))
         if answer.logits is not None and expected.logits is not None:
-            logit = _largest(answer.logits, expected.logits).max()
-            self.logit = max(self.logit or 0.0, float(logit) if np.isfinite(logit) else inf)
+            self.logit = max(self.logit or 0.0, _finite(_largest(answer.logits, expected.logits)))
         for index, (_, truth) in enumerate(batch):
             if truth is not None:
                 self.known += 1
-                self.right += int(top[index] == truth and not broken[index])
-                self.reference_right += int(expected_top[index] == truth)
+                self.right += int(top[index] == truth and not broken[index] and not unknown[index])
+                self.reference_right += int(expected_top[index] == truth and not expected_unknown[index])
         numbered = [(float(d), -self.images - i, batch[i][0]) for i, d in enumerate(difference)]
         # Numbers differ, so that a tie never compares tensors.
         self.worst = heapq.nlargest(WORST_IMAGES, [*self.worst, *numbered], key=lambda one: one[:2])
         self.images += len(batch)
+
+    def _judge(self, answer: Answer, expected: Answer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which images are unknown to this graph, which to the reference, and whose novelty is no failure.
+
+        Returns:
+            bool [N], three times.
+        """
+        none = np.zeros(len(answer.probabilities), bool)
+        novelty, unknown = self._novelty(answer)
+        wanted, expected_unknown = self._novelty(expected)
+        if novelty is None or wanted is None:
+            return none, none, ~none
+        with np.errstate(invalid="ignore"):
+            shares = _largest(novelty[:, None], wanted[:, None]) / np.maximum(1, np.abs(wanted))
+        self.novelty = max(self.novelty or 0.0, _finite(shares))
+        if unknown is None or expected_unknown is None:
+            return none, none, np.isfinite(novelty)
+        return unknown, expected_unknown, np.isfinite(novelty)
+
+    def _novelty(self, answer: Answer) -> tuple[np.ndarray | None, np.ndarray | None]:
+        if answer.novelty is None:
+            return None, None
+        try:
+            return judge({"probabilities": answer.probabilities, NOVELTY_NAME: answer.novelty}, self.rule)
+        except LegoclfError as error:
+            raise LegoclfError(f"{self.path.file}: {error}") from error
 
 
 class Examples(NamedTuple):
@@ -109,7 +144,7 @@ def compare(bundle: Bundle, paths: list[GraphPath], sets: Mapping[str, Examples]
             except NotHereError as reason:
                 skipped[path.name] = str(reason)
         for name, (examples, total) in sets.items():
-            compared[name] = [Comparison(path) for path, _ in running]
+            compared[name] = [Comparison(path, bundle.novelty) for path, _ in running]
             with Progress(f"verify, {name}", total) as progress:
                 for batch in _batches(examples):
                     answers = [run(np.stack([tensor for tensor, _ in batch])) for _, run in running]
@@ -125,6 +160,12 @@ def _largest(answer: np.ndarray, expected: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", over="ignore"):
         largest: np.ndarray = np.abs(answer.astype(np.float64) - expected).max(axis=1)
     return largest
+
+
+def _finite(differences: np.ndarray) -> float:
+    """The largest of [N]; infinite where one is no finite number."""
+    largest = float(differences.max())
+    return largest if np.isfinite(largest) else inf
 
 
 def _check_classes(bundle: Bundle, path: GraphPath, answer: Answer) -> None:

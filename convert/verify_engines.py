@@ -10,6 +10,7 @@ import numpy as np
 
 from legoclf.bundle import Bundle
 from legoclf.convert.engine.golden import run_all
+from legoclf.convert.novelty import NOVELTY_NAME
 from legoclf.convert.onnx_graph import LOGITS_NAME, PROBABILITIES_NAME
 from legoclf.convert.verify_paths import FP16, FP32, Answer, GraphPath, NotHereError, Runner
 from legoclf.errors import LegoclfError
@@ -57,7 +58,7 @@ def _run(bundle: Bundle, engine: StoredEngine) -> Iterator[Runner]:
 
             def run(tensors: np.ndarray) -> Answer:
                 answers = run_all(session, tensors)
-                return Answer(answers[LOGITS_NAME], answers[PROBABILITIES_NAME])
+                return Answer(answers[LOGITS_NAME], answers[PROBABILITIES_NAME], answers.get(NOVELTY_NAME))
 
             yield run
 

@@ -47,11 +47,16 @@ class Limits:
 
     max_probability_difference: largest difference of one probability. FP32: TensorFlow and ONNX Runtime sum
         in another order. The others have none of their own: a share of images is what counts.
-    min_same_top1: share of the images whose likeliest class is the reference's.
+    max_novelty_difference: the same of the novelty, where the graphs give it; of one beyond 1 it is a share.
+    min_same_top1: share of the images whose likeliest class is the reference's, and that are unknown, by the
+        bundle's rule for novelty, to both or to neither.
     max_accuracy_drop: share of the images with a known class, 0.005 is half a point.
     """
 
     max_probability_difference: Mapping[str, float] = field(
+        default_factory=lambda: _per_family(fp32=1e-4, fp16=inf, int8=inf)
+    )
+    max_novelty_difference: Mapping[str, float] = field(
         default_factory=lambda: _per_family(fp32=1e-4, fp16=inf, int8=inf)
     )
     min_same_top1: Mapping[str, float] = field(
@@ -129,6 +134,9 @@ def _checks_of(
         Check(f"{on}: top-1 changed", comparison.changed, may_change, "images", mend, path.file),
         Check(f"{on}: probability", comparison.probability, bound, "", mend, path.file),
     ]
+    if comparison.novelty is not None:
+        most = limits.max_novelty_difference[family]
+        checks.append(Check(f"{on}: novelty", comparison.novelty, most, "", mend, path.file))
     if comparison.known:
         lost = comparison.reference_right - comparison.right
         may_lose = allowed_images(limits.max_accuracy_drop[family], comparison.known)

@@ -22,8 +22,9 @@ from legoclf.bundle import (
 from legoclf.convert.flavours import IMAGENET_MEAN, IMAGENET_STD, JETSON_INFERENCE_OUTPUT
 from legoclf.convert.frozen import FINAL_TENSOR_NAME, INPUT_NAME, LOGITS_NAME, import_tensorflow, read_frozen
 from legoclf.convert.graph_def import duplicate
+from legoclf.convert.novelty import NOVELTY_NAME
 from legoclf.convert.onnx_graph import PROBABILITIES_NAME
-from legoclf.convert.ranges import emulate
+from legoclf.convert.ranges import QUANTISED_AS_WRITTEN, emulate
 from legoclf.convert.saved_model import SIGNATURE_INPUT, SIGNATURE_OUTPUT
 from legoclf.errors import LegoclfError, missing_package
 
@@ -35,10 +36,11 @@ FP32, FP16, INT8 = FAMILIES = ("fp32", "fp16", "int8")
 
 
 class Answer(NamedTuple):
-    """What a graph says of a batch, float32 [N, C] each; the logits None where it does not give them."""
+    """What a graph says of a batch: float32 [N, C], but the novelty [N]; None is what it does not give."""
 
     logits: np.ndarray | None
     probabilities: np.ndarray
+    novelty: np.ndarray | None = None
 
 
 #: Takes float32 [N, 3, H, W], as the contract makes it.
@@ -107,6 +109,7 @@ class OnnxGraph:
             raise missing_package("onnxruntime", "train") from error
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
+        options.add_session_config_entry(*QUANTISED_AS_WRITTEN)
         if not optimized:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         content = model if isinstance(model, str) else model.SerializeToString()
@@ -139,8 +142,8 @@ class OnnxGraph:
         return result
 
     def answer(self, tensors: np.ndarray) -> Answer:
-        """Logits and probabilities of float32 [N, 3, H, W]."""
-        names = [LOGITS_NAME, PROBABILITIES_NAME]
+        """Logits, probabilities and, where the graph has it, the novelty of float32 [N, 3, H, W]."""
+        names = [LOGITS_NAME, PROBABILITIES_NAME, *([NOVELTY_NAME] if NOVELTY_NAME in self.outputs else [])]
         return Answer(
             *in_pieces(lambda piece: self.run(names, {self.input: piece}), tensors, self.batch, self.batch)
         )
@@ -271,11 +274,11 @@ def _frozen(path: str, final_tensor_name: str) -> Iterator[Runner]:
             raise LegoclfError(
                 f"{path}: has no tensor '{final_tensor_name}', which provenance.final_tensor_name promises"
             )
-        wanted = [final_tensor_name, *([LOGITS_NAME] if LOGITS_NAME in names else [])]
+        wanted = [final_tensor_name, *(name for name in (LOGITS_NAME, NOVELTY_NAME) if name in names)]
 
         def run(tensors: np.ndarray) -> Answer:
-            probabilities, *logits = graph.run(wanted, {INPUT_NAME: to_nhwc(tensors)})
-            return Answer(logits[0] if logits else None, probabilities)
+            found = dict(zip(wanted, graph.run(wanted, {INPUT_NAME: to_nhwc(tensors)}), strict=True))
+            return Answer(found.get(LOGITS_NAME), found[final_tensor_name], found.get(NOVELTY_NAME))
 
         yield run
 
@@ -294,6 +297,7 @@ def _saved_model(path: str) -> Iterator[Runner]:
         # `loaded` is named here to keep it alive: a signature alone does not.
         assert loaded is not None
         answer = signature(**{SIGNATURE_INPUT: tf.constant(to_nhwc(tensors))})
-        return Answer(None, answer[SIGNATURE_OUTPUT].numpy())
+        novelty = answer.get(NOVELTY_NAME)
+        return Answer(None, answer[SIGNATURE_OUTPUT].numpy(), None if novelty is None else novelty.numpy())
 
     yield run

@@ -108,6 +108,7 @@ def _graph(bundle: Bundle, image_set: str, comparison: Comparison) -> dict[str, 
         "top1_changed": comparison.changed,
         "max_probability_difference": _number(comparison.probability),
         "max_logit_difference": _number(comparison.logit),
+        "max_novelty_difference": _number(comparison.novelty),
         "accuracy": _number(comparison.accuracy),
     }
 
@@ -135,16 +136,19 @@ def _explained(explanation: Explanation) -> dict[str, Any]:
 
 def _graph_table(result: Verification) -> Iterator[str]:
     width = max(len(name) for name in [*_names(result), *result.skipped])
-    head = f"{'top-1 changed':>14} {'probability':>11} {'logit':>8} {'accuracy':>9}"
+    is_told = any(one.novelty is not None for comparisons in result.sets.values() for one in comparisons)
+    novelty = f" {'novelty':>8}" if is_told else ""
+    head = f"{'top-1 changed':>14} {'probability':>11} {'logit':>8}{novelty} {'accuracy':>9}"
     yield f"{'graph':<{width}}  {'images':<15} {head}"
     for image_set, comparisons in result.sets.items():
         for one in comparisons:
             images = f"{one.images} {image_set}"
             if one.path.is_reference:
-                differences = f"{'the reference':>35}"
+                differences = f"{'the reference':>{35 + len(novelty)}}"
             else:
                 changed = f"{one.changed} ({one.changed / one.images:.1%})"
                 differences = f"{changed:>14} {_figure(one.probability):>11} {_figure(one.logit):>8}"
+                differences += f" {_figure(one.novelty):>8}" if is_told else ""
             accuracy = "" if one.accuracy is None else f"{one.accuracy:.1%}"
             yield f"{one.path.name:<{width}}  {images:<15} {differences} {accuracy:>9}".rstrip()
     for name, reason in result.skipped.items():

@@ -6,6 +6,7 @@ import numpy as np
 
 from legoclf.golden import Golden
 from legoclf.jetson.golden_check import TF32_FROM
+from legoclf.novelty import OUTPUT as NOVELTY_NAME
 
 
 class Verification(NamedTuple):
@@ -61,8 +62,9 @@ def verify_engine(
     bound = golden.bound_probabilities_fp16 if probability_bound is None else probability_bound
     if exact:
         bound = golden.bound_logits_fp32
-    # Both must be numbers: an engine that overflows may still put the right name first.
+    # All must be numbers: an engine that overflows may still put the right name first.
     finite = logits is not None and probabilities is not None
+    finite = finite and bool(np.isfinite(answers.get(NOVELTY_NAME, 0.0)).all())
     measured = logits if exact else probabilities
     return Verification(
         images=len(golden.tensors),
@@ -76,9 +78,14 @@ def verify_engine(
 
 
 def run_all(session: Any, tensors: np.ndarray) -> Dict[str, np.ndarray]:
-    """Logits and probabilities of all tensors, float32 [N, C], in batches that the engine takes."""
+    """Logits and probabilities of all tensors, float32 [N, C], in batches that the engine takes.
+
+    The novelty, float32 [N], too, where the engine gives it.
+    """
     smallest, _, largest = session.batch_sizes
     parts: Dict[str, List[np.ndarray]] = {"logits": [], "probabilities": []}
+    if NOVELTY_NAME in session.outputs:
+        parts[NOVELTY_NAME] = []
     for start in range(0, len(tensors), largest):
         batch = tensors[start : start + largest]
         results = session.run(repeated(batch, max(smallest, len(batch))), list(parts))

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import novel_graphs
 import numpy as np
 import onnx
 import pytest
@@ -34,6 +35,30 @@ def test_every_graph_is_made_and_verified(bundle: Bundle, photos: Path) -> None:
         ONNX_MODEL
     }
     assert main(["verify", bundle.path, f"--image_dir={photos}"]) == 0
+
+
+@pytest.mark.parametrize("kind", novel_graphs.KINDS)
+def test_every_graph_of_a_bundle_with_novelty_is_made_and_verified(
+    kind: str, tmp_path: Path, photos: Path
+) -> None:
+    bundle = novel_graphs.write_bundle(tmp_path / "novel.bundle", novel_graphs.of_kind(kind), 1000.0)
+    flags = [f"--image_dir={photos}", "--batch=1", "--int8", "--jetson_inference", "--target=jetpack7"]
+    assert main(["convert", bundle.path, *flags]) == 0
+    made = Bundle.open(bundle.path)
+    assert made.novelty == bundle.novelty
+    outputs = {
+        name: tuple(value.name for value in onnx.load(made.file(name)).graph.output)
+        for name in made.files
+        if name.endswith(".onnx")
+    }
+    assert outputs.pop("model.jetson-inference.onnx") == ("output_0",)
+    assert outputs == dict.fromkeys(
+        ("model.fp16.onnx", "model.int8.onnx", "model.onnx"), ("logits", "probabilities", "novelty")
+    )
+    conversion = made.metrics["conversion"]
+    assert 0 < conversion["model.fp16.onnx"]["novelty_difference"] < 0.01
+    assert conversion["model.int8.onnx"]["novelty_difference"] < 0.5
+    assert main(["verify", bundle.path]) == 0
 
 
 def test_two_conversions_give_the_same_bytes(bundle: Bundle, photos: Path) -> None:

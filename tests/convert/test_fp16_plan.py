@@ -172,7 +172,7 @@ def test_infinity_and_nan_agree_with_nothing() -> None:
     logits[:, 0] = 1
     bad = probabilities.copy()
     bad[0] = np.nan
-    found = drift.compare((logits, probabilities), (logits, bad))
+    found = drift.compare(drift.Answers(logits, probabilities), drift.Answers(logits, bad))
     assert found == drift.Agreement(same_top1=0.5, probability_difference=1.0, logit_drift=float("inf"))
 
 
@@ -180,7 +180,7 @@ def test_drift_is_the_difference_of_the_logits_but_for_their_mean() -> None:
     logits = np.array([[3.0, -3.0], [0.0, 0.0]], np.float32)
     moved = logits + np.array([[5.0, 5.0], [0.3, -0.3]], np.float32)
     probabilities = np.array([[1.0, 0.0], [0.6, 0.4]], np.float32)
-    found = drift.compare((logits, probabilities), (moved, probabilities))
+    found = drift.compare(drift.Answers(logits, probabilities), drift.Answers(moved, probabilities))
     assert found.logit_drift == pytest.approx(0.1, rel=1e-5)
     assert found.same_top1 == 1
 

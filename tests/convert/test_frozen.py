@@ -145,7 +145,7 @@ def test_a_tensor_that_is_not_there_is_named(small_graph: Any) -> None:
 
 
 def test_the_modules_import_with_numpy_alone() -> None:
-    names = ("foreign", "frozen", "graph_def", "lint", "onnx_graph", "saved_model", "targets")
+    names = ("foreign", "frozen", "graph_def", "lint", "novelty", "onnx_graph", "saved_model", "targets")
     code = f"""
 import sys
 for name in ("tensorflow", "keras", "onnx", "tf2onnx", "onnxslim", "tensorflow_hub"):

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import novel_graphs
 import pytest
 import small_bundle
 from fake_cuda import FakeCuda
@@ -71,6 +72,20 @@ def test_an_engine_runs_beside_the_other_graphs(bundle: Bundle, device: tuple[Te
     assert engine.path.name.startswith("engine fp32 ")
     assert (engine.images, failed(result)) == (4, [])
     device[1].assert_nothing_leaked()
+
+
+@pytest.mark.parametrize("kind", novel_graphs.KINDS)
+def test_the_novelty_of_an_engine_is_compared(
+    kind: str, tmp_path: Path, device: tuple[TensorRTApi, FakeCuda]
+) -> None:
+    bundle = novel_graphs.write_bundle(tmp_path / "novel.bundle", novel_graphs.of_kind(kind), 1000.0)
+    add_engine(bundle, device, Path(bundle.file("model.onnx")).read_bytes())
+    result = verify(bundle)
+    engine = result.sets[GOLDEN][-1]
+    assert engine.path.name.startswith("engine fp32 ")
+    assert engine.novelty is not None
+    assert engine.novelty < 1e-5
+    assert failed(result) == []
 
 
 def test_an_engine_that_answers_otherwise_fails(bundle: Bundle, device: tuple[TensorRTApi, FakeCuda]) -> None:

@@ -26,6 +26,8 @@ GOLDEN = Golden([], TENSORS, logits_of(TENSORS), softmax(logits_of(TENSORS)), 1.
 class Session:
     """Answers as the graph does, off by ``error`` in the first logit; refuses batches it does not take."""
 
+    outputs = ("logits", "probabilities")
+
     def __init__(self, error=0.0, batch_sizes=(1, 1, 1)):
         self.error = error
         self.batch_sizes = batch_sizes
@@ -91,6 +93,32 @@ def test_infinite_logits_fail_although_the_names_are_right():
             return answers
 
     assert not verify_engine(Overflown(), GOLDEN, "fp16", "5.3").passed
+
+
+class Novel(Session):
+    """Gives a novelty too, the same of every image."""
+
+    outputs = ("logits", "probabilities", "novelty")
+
+    def __init__(self, novelty, **more):
+        super().__init__(**more)
+        self.novelty = novelty
+
+    def run(self, batch, outputs=None):
+        answers = super().run(batch)
+        answers["novelty"] = np.full(len(batch), self.novelty, np.float32)
+        return answers
+
+
+@pytest.mark.parametrize(("novelty", "passed"), [(0.5, True), (np.nan, False), (np.inf, False)])
+def test_a_novelty_that_is_no_number_fails(novelty, passed):
+    assert verify_engine(Novel(novelty), GOLDEN, "fp16", "5.3").passed is passed
+
+
+def test_the_novelty_is_given_where_the_engine_has_it():
+    answers = run_all(Novel(0.5, batch_sizes=(4, 4, 4)), TENSORS)
+    np.testing.assert_array_equal(answers["novelty"], np.full(5, 0.5))
+    assert "novelty" not in run_all(Session(), TENSORS)
 
 
 def test_the_verdict_in_words_has_figure_and_bound():

@@ -10,6 +10,7 @@ except (ImportError, OSError) as error:
 onnx = pytest.importorskip("onnx", reason="the models are made with the onnx package")
 pytest.importorskip("tensorflow", reason="the embedded network is exported by TensorFlow")
 
+import novel_graphs  # noqa: E402
 import tiny_onnx  # noqa: E402
 
 from legoclf.convert import fp16, int8, onnx_graph  # noqa: E402
@@ -63,6 +64,25 @@ def test_its_int8_form_builds(api, onnx_classifier, photos):
     images = list(photos[:2].transpose(0, 3, 1, 2))
     model = onnx_graph.serialize(int8.quantize_int8(onnx.load_from_string(onnx_classifier), images))
     assert build_engine(api, model, TARGET._replace(precision="int8"), lines()).plan
+
+
+@pytest.mark.parametrize("kind", novel_graphs.KINDS)
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_graph_with_novelty_builds_for_any_batch(api, kind, precision):
+    model = onnx_graph.serialize(novel_graphs.classifier(novel_graphs.of_kind(kind)))
+    content = halved(model) if precision == "fp16" else model
+    built = build_engine(api, content, TARGET._replace(precision=precision, batch=(1, 2, 4)), lines())
+    assert built.notes == []
+
+
+@pytest.mark.parametrize("kind", novel_graphs.KINDS)
+def test_the_parser_names_a_layer_after_each_node_of_the_novelty(api, kind):
+    model = novel_graphs.classifier(novel_graphs.of_kind(kind))
+    build = api.new_build(True)
+    assert not build.parse(onnx_graph.serialize(model))
+    network = build._network
+    layers = {network.get_layer(index).name for index in range(network.num_layers)}
+    assert {node.name for node in model.graph.node if node.name.startswith("novelty")} <= layers
 
 
 def test_a_foreign_operator_is_named_with_its_node(api, onnx_classifier):
