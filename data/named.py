@@ -1,4 +1,4 @@
-"""Data sets that are known by name: fetched by Keras, kept as class folders that any model trains on."""
+"""Data sets known by name: fetched by Keras or TensorFlow Datasets, kept as class folders to train on."""
 
 import contextlib
 import difflib
@@ -7,11 +7,12 @@ import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from legoclf.data.fetching import socket_timeout
+from legoclf.data.tfds_sets import TFDS_PREFIX, TfdsSet, open_tfds_set, tfds_folder_name, write_tfds_set
 from legoclf.data.whole import whole_folder
 from legoclf.errors import LegoclfError, UsageError, missing_package
 from legoclf.progress import Progress
@@ -74,24 +75,35 @@ def named_folder(name: str, cache_dir: Path, images_a_class: int | None = None) 
     """Where a data set is kept, whether it is there yet or not.
 
     Raises:
-        UsageError: no data set has that name, or ``images_a_class`` is below 1.
+        UsageError: no data set of Keras has that name, ``name`` is no name of TensorFlow Datasets in form, or
+            ``images_a_class`` is below 1.
     """
-    if name not in NAMED_SETS:
-        near = difflib.get_close_matches(name, NAMED_SETS, 1)
-        meant = f", did you mean {near[0]}?" if near else ""
-        raise UsageError(f"--dataset {name}: unknown{meant}; expected one of {', '.join(NAMED_SETS)}")
+    folder = tfds_folder_name(name) if name.startswith(TFDS_PREFIX) else _known(name)
     if images_a_class is None:
-        return cache_dir / "datasets" / name
+        return cache_dir / "datasets" / folder
     if images_a_class < 1:
         raise UsageError(f"--images_a_class: got {images_a_class}, expected 1 or more")
-    return cache_dir / "datasets" / f"{name}-{images_a_class}-a-class"
+    return cache_dir / "datasets" / f"{folder}-{images_a_class}-a-class"
+
+
+def _known(name: str) -> str:
+    if name in NAMED_SETS:
+        return name
+    near = difflib.get_close_matches(name, NAMED_SETS, 1)
+    meant = f", did you mean {near[0]}?" if near else ""
+    raise UsageError(
+        f"--dataset {name}: unknown{meant}; expected one of {', '.join(NAMED_SETS)}, "
+        f"or {TFDS_PREFIX}NAME for a set of TensorFlow Datasets"
+    )
 
 
 def named_data_set(name: str, cache_dir: Path, images_a_class: int | None = None) -> Path:
     """The folder of a data set, ``train/<label>/`` and ``test/<label>/``; made where it is not there yet.
 
+    Where a set of TensorFlow Datasets comes without a split to test or validate on, it is ``<label>/``.
+
     Args:
-        name: one of ``NAMED_SETS``.
+        name: one of ``NAMED_SETS``; or ``tfds:NAME``, ``tfds:NAME/CONFIG``, or either with ``:VERSION``.
         cache_dir: legoclf's.
         images_a_class: keep the first so many of each class in each set; None keeps all.
 
@@ -100,7 +112,11 @@ def named_data_set(name: str, cache_dir: Path, images_a_class: int | None = None
         LegoclfError: it cannot be fetched or written; the message says how to bring it.
     """
     folder = named_folder(name, cache_dir, images_a_class)
-    if not (folder / DESCRIPTION_FILE).is_file():
+    if (folder / DESCRIPTION_FILE).is_file():
+        return folder
+    if name.startswith(TFDS_PREFIX):
+        _write_tfds(open_tfds_set(name, cache_dir), folder, images_a_class)
+    else:
         write_named(name, folder, _load(name), images_a_class)
     return folder
 
@@ -123,14 +139,31 @@ def write_named(
     LOGGER.info(
         "%s: writing %d images, about %d MB, to %s", name, total, total * BYTES_AN_IMAGE >> 20, folder
     )
+    with _new_folder(name, folder) as new:
+        _write(name, new, splits, chosen)
+
+
+def _write_tfds(source: TfdsSet, folder: Path, images_a_class: int | None) -> None:
+    with _new_folder(source.name, folder) as new:
+        _describe(new, write_tfds_set(source, new, images_a_class))
+
+
+@contextlib.contextmanager
+def _new_folder(name: str, folder: Path) -> Iterator[Path]:
+    """A folder to fill that becomes ``folder`` whole; a LegoclfError where it cannot be written."""
     try:
         with whole_folder(folder, DESCRIPTION_FILE) as new:
-            _write(name, new, splits, chosen)
+            yield new
     except OSError as error:
         raise LegoclfError(
             f"--dataset {name}: cannot be written to {folder}: {error.strerror}; "
             "free space there, or set LEGOCLF_CACHE_DIR to another folder"
         ) from error
+
+
+def _describe(folder: Path, description: Mapping[str, Any]) -> None:
+    text = json.dumps(description, indent=2, sort_keys=True) + "\n"
+    (folder / DESCRIPTION_FILE).write_text(text, encoding="utf-8")
 
 
 def _chosen(labels: Sequence[int], images_a_class: int | None) -> list[tuple[int, int]]:
@@ -172,8 +205,7 @@ def _write(
             split: dict(Counter(known.labels[label] for _, label in kept)) for split, kept in chosen.items()
         },
     }
-    text = json.dumps(description, indent=2, sort_keys=True) + "\n"
-    (folder / DESCRIPTION_FILE).write_text(text, encoding="utf-8")
+    _describe(folder, description)
 
 
 def _load(name: str) -> dict[str, tuple[Any, Any]]:

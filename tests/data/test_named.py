@@ -127,6 +127,15 @@ def test_a_name_like_one_that_is_known_is_proposed(tmp_path: Path) -> None:
         named_folder("fashion-mnist", tmp_path)
 
 
+def test_an_unknown_name_is_answered_with_every_way_to_name_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected one of mnist, fashion_mnist, cifar10, or tfds:NAME"):
+        named_folder("beans", tmp_path)
+
+
+def test_a_set_of_tensorflow_datasets_is_kept_beside_those_of_keras(tmp_path: Path) -> None:
+    assert named_folder("tfds:mnist", tmp_path, 5) == tmp_path / "datasets" / "tfds-mnist-5-a-class"
+
+
 def test_no_image_a_class_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--images_a_class: got 0"):
         named_folder("mnist", tmp_path, 0)
