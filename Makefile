@@ -19,7 +19,7 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("legoclf trains on Python 3.11 to 3.13, and " + sys.executable + " is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,render,openvino,bench,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,render,openvino,bench,seen,tfds,dev]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps tensorflow-hub tf-keras setuptools
 	@touch $(INSTALLED)
 

@@ -19,15 +19,19 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from legoclf.contract import GEOMETRIES
 from legoclf.data.named import NAMED_SETS, named_data_set, named_folder
 from legoclf.errors import UsageError
 from legoclf.retrain.augment import Augmentation
+from legoclf.retrain.balance import BALANCES
 from legoclf.retrain.engines import ENGINES, PRECISIONS
-from legoclf.retrain.heads import SgdSettings
+from legoclf.retrain.heads import Head, SgdSettings
+from legoclf.retrain.networks.flags import SHARED_FLAGS, add_network_flags, network_settings
+from legoclf.retrain.networks.model_summary import summary_lines
 from legoclf.retrain.outcome import as_json, as_text
-from legoclf.retrain.settings import HEADS, Outputs, Settings
+from legoclf.retrain.settings import FINE_TUNE_AUGMENTATION, HEADS, Outputs, Settings
 from legoclf.split import SPLIT_HASHES
 from legoclf.user_cache import default_cache_dir
 
@@ -60,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_feature_flags(parser.add_argument_group("feature vector"))
     _add_augmentation_flags(parser.add_argument_group("augmentation"))
     _add_head_flags(parser.add_argument_group("head"))
+    add_network_flags(parser.add_argument_group("networks that learn as a whole"))
     _add_result_flags(parser.add_argument_group("results"))
 
 
@@ -72,7 +77,8 @@ def _add_data_flags(group: argparse._ArgumentGroup) -> None:
     source.add_argument(
         "--dataset",
         metavar="NAME",
-        help=f"or a known data set, fetched by Keras and kept in the cache: {', '.join(NAMED_SETS)}",
+        help=f"or a known data set, kept in the cache: {', '.join(NAMED_SETS)}, fetched by Keras; or "
+        "tfds:NAME[/CONFIG][:VERSION] of TensorFlow Datasets (pip install 'legoclf[tfds]')",
     )
     add("--images_a_class", type=int, metavar="N", help="of --dataset, the first N of each class (all)")
     for split in ("testing", "validation"):
@@ -138,7 +144,7 @@ def _add_augmentation_flags(group: argparse._ArgumentGroup) -> None:
         ("scale", "enlarged at random by up to this"),
         ("brightness", "made lighter or darker at random by up to this"),
     ):
-        add(f"--random_{name}", type=int, default=0, metavar="PERCENT", help=f"{meaning} (0)")
+        add(f"--random_{name}", type=int, metavar="PERCENT", help=f"{meaning} (0)")
     add("--flip_up_down", action="store_true", help="turn upside down at random; likewise!")
     for name, unit, meaning in (
         ("rotation", "DEGREES", "turned at random by up to this, either way"),
@@ -147,7 +153,7 @@ def _add_augmentation_flags(group: argparse._ArgumentGroup) -> None:
         ("colour", "PERCENT", "each colour made stronger or weaker at random by up to this"),
         ("erasing", "PERCENT", "of the views lose a rectangle"),
     ):
-        add(f"--random_{name}", type=int, default=0, metavar=unit, help=f"{meaning} (0)")
+        add(f"--random_{name}", type=int, metavar=unit, help=f"{meaning} (0)")
     add(
         "--cache_views",
         type=int,
@@ -162,8 +168,8 @@ def _add_head_flags(group: argparse._ArgumentGroup) -> None:
         "--head", choices=HEADS, help=f"how it is trained ({Settings.head}; sgd where a flag of SGD is given)"
     )
     add("--how_many_training_steps", type=int, help=f"of SGD ({SgdSettings.how_many_training_steps})")
-    add("--learning_rate", type=float, help=f"of SGD ({SgdSettings.learning_rate})")
-    add("--train_batch_size", type=int, help=f"of SGD ({SgdSettings.train_batch_size})")
+    add("--learning_rate", type=float, help=f"of SGD ({SgdSettings.learning_rate}), or of a network")
+    add("--train_batch_size", type=int, help=f"of SGD ({SgdSettings.train_batch_size}), or of a network")
     add(
         "--validation_batch_size",
         type=int,
@@ -189,6 +195,25 @@ def _add_head_flags(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="leave the probabilities as the training made them, surer or less sure than they are right",
     )
+    add(
+        "--false_reject_rate",
+        type=float,
+        default=Settings.false_reject_rate,
+        metavar="SHARE",
+        help="of images of the classes, what may be answered `unknown` so that other things are; "
+        f"0: nothing is ({Settings.false_reject_rate})",
+    )
+    add(
+        "--unknown_classes",
+        metavar="NAMES",
+        help="classes, separated by commas, not to train on but to offer as unknown afterwards, with figures",
+    )
+    add(
+        "--balance",
+        choices=BALANCES,
+        default=Settings.balance,
+        help="classes of unequal size: drawn alike often, counted alike, or as they come (sample)",
+    )
     add("--seed", type=int, default=Settings.seed, help="of batches, weights and views (0)")
 
 
@@ -196,6 +221,7 @@ def _add_result_flags(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--bundle", type=Path, help="the bundle to write (<image_dir name>.bundle in the working folder)")
     add("--final_tensor_name", default=Settings.final_tensor_name, help="of the softmax (final_result)")
+    add("--print_model_summary", action="store_true", help="list layers, shapes and parameters first")
     add("--print_misclassified_test_images", action="store_true", help="list the test images named wrong")
     for flag, what in (
         ("output_graph", "a copy of the frozen graph"),
@@ -232,7 +258,14 @@ def run(args: argparse.Namespace) -> int:
 
     from legoclf.retrain.training import retrain
 
-    trained = retrain(settings, Path(default_cache_dir()))
+    def show(network: Any, head: Head | None) -> None:
+        # --json is alone on standard output.
+        print(*summary_lines(network, head), sep="\n", file=sys.stderr if args.json else sys.stdout)
+
+    on_network = show if args.print_model_summary else None
+    trained = retrain(settings, Path(default_cache_dir()), on_network)
+    if trained is None:
+        return 0
     if args.json:
         text = json.dumps(as_json(trained), ensure_ascii=False, indent=2) + "\n"
         # A file name that is no UTF-8 stands in JSON by its escapes.
@@ -252,8 +285,17 @@ def settings_of(args: argparse.Namespace) -> Settings:
     """The settings that parsed flags mean."""
     image_dir = _image_dir(args)
     name = Path(image_dir).resolve().name
+    network = network_settings(args)
     given = {flag: getattr(args, flag) for flag in _SGD_FLAGS if getattr(args, flag) is not None}
+    if network.learns:
+        given = {flag: value for flag, value in given.items() if flag not in SHARED_FLAGS}
     wants_sgd = bool(given) or args.intermediate_store_frequency > 0
+    if network.from_scratch and (wants_sgd or args.head):
+        flags = ", ".join("--" + flag for flag in given) or "--head"
+        raise UsageError(
+            f"--architecture {network.architecture} has no head on frozen features, which {flags} is for; "
+            "leave one of them out"
+        )
     if args.head == "lbfgs" and wants_sgd:
         flags = ", ".join("--" + flag for flag in given) or "--intermediate_store_frequency"
         raise UsageError(f"--head lbfgs takes no flag of SGD, and {flags} is one; leave one of them out")
@@ -272,7 +314,9 @@ def settings_of(args: argparse.Namespace) -> Settings:
         testing_percentage=args.testing_percentage,
         validation_percentage=args.validation_percentage,
         strict=args.strict,
-        augmentation=Augmentation(**{flag: getattr(args, flag) for flag in _AUGMENTATION_FLAGS}),
+        **_augmentations(args),
+        balance=args.balance,
+        network=network,
         cache_views=args.cache_views,
         head=args.head or ("sgd" if wants_sgd else Settings.head),
         sgd=SgdSettings(**given),
@@ -280,6 +324,10 @@ def settings_of(args: argparse.Namespace) -> Settings:
         cross_validate=args.cross_validate,
         compare_heads=args.compare_heads,
         calibration=not args.no_calibration,
+        false_reject_rate=args.false_reject_rate,
+        unknown_classes=tuple(
+            name.strip() for name in (args.unknown_classes or "").split(",") if name.strip()
+        ),
         assert_accuracy_at_least=args.assert_accuracy_at_least,
         seed=args.seed,
         final_tensor_name=args.final_tensor_name,
@@ -295,6 +343,19 @@ def settings_of(args: argparse.Namespace) -> Settings:
         ),
         command=tuple(args.command_line),
     )
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    """Names that stand between commas."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def _augmentations(args: argparse.Namespace) -> dict[str, Augmentation]:
+    """Of heads, and of fine-tuning, which has one of its own unless a flag of augmentation is given."""
+    flags = {flag: getattr(args, flag) for flag in _AUGMENTATION_FLAGS}
+    given = {flag: value for flag, value in flags.items() if value is not None and value is not False}
+    asked = Augmentation(**given)
+    return {"augmentation": asked, "fine_tune_augmentation": asked if given else FINE_TUNE_AUGMENTATION}
 
 
 def _image_dir(args: argparse.Namespace) -> str:

@@ -106,9 +106,9 @@ def cross_validate(samples: Sequence[Sample], folds: int, trainers: dict[str, Tr
     """
     right = {name: np.zeros(len(samples), bool) for name in trainers}
     for partition in partitions(samples, folds):
-        test = _features(_where(samples, partition.test), views=1)
-        validation = _features(_where(samples, partition.validation), views=1)
-        train = _features(_where(samples, partition.train), views=None)
+        test = features_of(where(samples, partition.test), views=1)
+        validation = features_of(where(samples, partition.validation), views=1)
+        train = features_of(where(samples, partition.train), views=None)
         for name, trainer in trainers.items():
             answers = trainer(train, validation).logits(test.rows).argmax(axis=1)
             right[name][partition.test] = answers == test.labels
@@ -124,9 +124,9 @@ def out_of_fold_logits(samples: Sequence[Sample], folds: int, trainer: Trainer) 
     fold = folds_of(samples, folds)
     logits: list[np.ndarray] = [np.zeros(0)] * len(samples)
     for tested in range(folds):
-        train = _features(_where(samples, fold != tested), views=None)
+        train = features_of(where(samples, fold != tested), views=None)
         head = trainer(train, Features(train.rows[:0], train.labels[:0]))
-        answers = head.logits(_features(_where(samples, fold == tested), views=1).rows)
+        answers = head.logits(features_of(where(samples, fold == tested), views=1).rows)
         for index, answer in zip(np.flatnonzero(fold == tested).tolist(), answers, strict=True):
             logits[index] = answer
     return np.stack(logits)
@@ -141,7 +141,7 @@ def smallest_class(samples: Sequence[Sample]) -> int:
 def _every_ninth(samples: Sequence[Sample], among: np.ndarray) -> np.ndarray:
     """Every ninth group of each class among some samples, and one at least: bool [N]."""
     wanted: set[tuple[int, str]] = set()
-    groups = {(sample.label, group_of(sample.relative)) for sample in _where(samples, among)}
+    groups = {(sample.label, group_of(sample.relative)) for sample in where(samples, among)}
     for label in {label for label, _ in groups}:
         own = sorted((group for group in groups if group[0] == label), key=_place)
         wanted.update(own[min(VALIDATION_SHARE, len(own)) - 1 :: VALIDATION_SHARE])
@@ -152,12 +152,13 @@ def _place(group: tuple[int, str]) -> tuple[int, float, str]:
     return group[0], percentage_of(group[1]), group[1]
 
 
-def _where(samples: Sequence[Sample], mask: np.ndarray) -> list[Sample]:
+def where(samples: Sequence[Sample], mask: np.ndarray) -> list[Sample]:
+    """The samples at which a mask, bool [N], is true."""
     return [sample for sample, wanted in zip(samples, mask, strict=True) if wanted]
 
 
-def _features(samples: Sequence[Sample], views: int | None) -> Features:
-    """Rows of samples, their first ``views`` each; None for all."""
+def features_of(samples: Sequence[Sample], views: int | None) -> Features:
+    """Rows of samples, at least one, their first ``views`` each; None for all."""
     rows = [sample.rows[:views] for sample in samples]
     labels = [sample.label for sample, kept in zip(samples, rows, strict=True) for _ in kept]
     return Features(np.concatenate(rows), np.array(labels, np.int64))

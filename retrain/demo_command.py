@@ -106,7 +106,9 @@ def _train(out: Path, command_line: list[str]) -> "Trained":
         bottleneck_dir=out / "features",
         command=tuple(command_line),
     )
-    return retrain(settings, Path(default_cache_dir()))
+    trained = retrain(settings, Path(default_cache_dir()))
+    assert trained is not None, "one machine alone always writes"
+    return trained
 
 
 def _accuracy_text(trained: "Trained") -> str:

@@ -3,8 +3,9 @@
 import json
 import logging
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from legoclf.retrain.evaluate import Report
 from legoclf.retrain.feature_vector import FeatureVector
 from legoclf.retrain.heads import Head
 from legoclf.retrain.near_duplicates import near_duplicates
+from legoclf.retrain.novelty import MeasuredNovelty
 from legoclf.retrain.outputs import not_writable, write_copies
 from legoclf.retrain.report import Curve, ReportData, write_report
 from legoclf.retrain.settings import Settings
@@ -58,11 +60,17 @@ def export(
     cross_validation: Sequence[Pooled] = (),
     calibration: Calibration | None = None,
     curves: Sequence[Curve] = (),
+    notes: Sequence[str] = (),
+    samples: Mapping[str, bytes] = MappingProxyType({}),
+    novelty: MeasuredNovelty | None = None,
 ) -> Bundle:
     """Write the bundle, then the copies outside it; the opened bundle."""
     import onnx
 
-    graph = attach_head(read_frozen(vector.frozen_path), head.weights, head.bias, settings.final_tensor_name)
+    measure = None if novelty is None else novelty.fitted.novelty
+    graph = attach_head(
+        read_frozen(vector.frozen_path), head.weights, head.bias, settings.final_tensor_name, novelty=measure
+    )
     provenance = _provenance(settings, dataset, vector, head)
     with BundleWriter(str(settings.bundle)) as writer:
         Path(writer.file(FROZEN_GRAPH)).write_bytes(serialize_graph(graph))
@@ -75,6 +83,7 @@ def export(
                 "labels": json.dumps(dataset.labels, ensure_ascii=False),
                 "input_contract": json.dumps(contract.to_json()),
             },
+            novelty=measure,
         )
         Path(writer.file(ONNX_MODEL)).write_bytes(serialize_onnx(model))
         _write_golden(writer, dataset, contract)
@@ -88,6 +97,8 @@ def export(
                 cross_validation,
                 near_duplicates(dataset.images),
                 temperature=None if calibration is None else calibration.temperature,
+                notes=notes,
+                samples=samples,
                 facts=_facts(settings, dataset, vector, head),
                 command=settings.command,
                 versions={"legoclf": __version__, "python": provenance["python"], **provenance["packages"]},
@@ -96,7 +107,10 @@ def export(
         metrics = {**_metrics(dataset, validation, test), **_cross_validation_metrics(cross_validation)}
         if calibration is not None:
             metrics["calibration"] = {name: _rounded(value) for name, value in vars(calibration).items()}
-        bundle = writer.finish(dataset.labels, contract, metrics, provenance)
+        if novelty is not None:
+            metrics["novelty"] = _rounded_tree(novelty.as_json())
+        rule = None if novelty is None else novelty.fitted.rule
+        bundle = writer.finish(dataset.labels, contract, metrics, provenance, rule)
     write_copies(settings.outputs, bundle)
     if settings.outputs.checkpoint_path is not None:
         write_checkpoint(settings.outputs.checkpoint_path, head)
@@ -211,6 +225,14 @@ def _facts(settings: Settings, dataset: DataSet, vector: FeatureVector, head: He
         "head": ", ".join(f"{name} {_rounded(value)}" for name, value in head.how.items()),
         "augmented views an image": settings.views - 1,
         "seed": settings.seed,
+    }
+
+
+def _rounded_tree(record: dict[str, object]) -> dict[str, object]:
+    """A record, and those within it, with numbers that read well."""
+    return {
+        name: _rounded_tree(value) if isinstance(value, dict) else _rounded(value)
+        for name, value in record.items()
     }
 
 

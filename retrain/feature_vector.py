@@ -52,7 +52,8 @@ class FeatureVector:
     Attributes:
         name: what to call it, such as ``mobilenet_v2_100_224``.
         handle: what was asked for.
-        source: ``embedded``, ``keras``, ``hub`` or ``saved_model``.
+        source: ``embedded``, ``keras``, ``hub`` or ``saved_model``; ``fine_tuned`` or ``scratch`` for a
+            network that this run trained.
         identity: sha256 over all that made the graphs; features of equal identity and images are equal.
         height, width: of the images, in pixels.
         feature_size: D.
@@ -155,10 +156,16 @@ def _check_weights() -> None:
         )
 
 
-def _freeze_embedded(size: int) -> GraphDef:
-    network = import_keras().applications.MobileNetV2(
+def embedded_network(size: int) -> Any:
+    """The embedded MobileNetV2 as a Keras model: float32 [N, size, size, 3], RGB in [-1, 1], to [N, 1280]."""
+    _check_weights()
+    return import_keras().applications.MobileNetV2(
         weights=str(EMBEDDED_WEIGHTS), include_top=False, pooling="avg", input_shape=(size, size, 3)
     )
+
+
+def _freeze_embedded(size: int) -> GraphDef:
+    network = embedded_network(size)
     # The network takes [-1, 1]. The scaling stays a step of its own: folded into the first convolution,
     # it would change what that convolution's zero padding stands for.
     return frozen.freeze(lambda image: network(image * 2 - 1, training=False), size, size)

@@ -7,7 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from legoclf.data.folder import DataSet
-from legoclf.retrain.calibrate import Calibration, calibrated, calibration_error
+from legoclf.retrain.calibrate import (
+    Calibration,
+    calibrated,
+    calibration_error,
+    fit_temperature,
+    with_temperature,
+)
 from legoclf.retrain.cross_validate import (
     Pooled,
     Sample,
@@ -18,7 +24,7 @@ from legoclf.retrain.cross_validate import (
 )
 from legoclf.retrain.heads import Features, Head, train_sgd
 from legoclf.retrain.lbfgs import train_lbfgs
-from legoclf.retrain.settings import Settings
+from legoclf.retrain.settings import HEADS, Settings
 from legoclf.split import TEST
 
 LOGGER = logging.getLogger(__name__)
@@ -37,20 +43,21 @@ def samples_of(dataset: DataSet, rows: Sequence[np.ndarray]) -> list[Sample]:
     ]
 
 
+def trainer_of(settings: Settings, head: str, classes: int) -> Trainer:
+    """How a head of a name is trained under these settings."""
+    if head == "sgd":
+        return lambda train, _: _sgd(settings, train, classes)
+    return lambda train, validation: train_lbfgs(train, validation, classes, balance=settings.balance)
+
+
 def cross_validated(settings: Settings, dataset: DataSet, rows: Sequence[np.ndarray]) -> list[Pooled]:
     """Pooled answers of the head of the settings, and of the other one if they are to be compared."""
     if not settings.cross_validate:
         return []
-    classes = len(dataset.labels)
-    trainers: dict[str, Trainer] = {
-        "lbfgs": lambda train, validation: train_lbfgs(train, validation, classes),
-        "sgd": lambda train, _: _sgd(settings, train, classes),
-    }
-    names = [settings.head, *(name for name in trainers if settings.compare_heads and name != settings.head)]
+    names = [settings.head, *(name for name in HEADS if settings.compare_heads and name != settings.head)]
     LOGGER.info("cross-validating %s in %d folds", " and ".join(names), settings.cross_validate)
-    return cross_validate(
-        samples_of(dataset, rows), settings.cross_validate, {name: trainers[name] for name in names}
-    )
+    trainers = {name: trainer_of(settings, name, len(dataset.labels)) for name in names}
+    return cross_validate(samples_of(dataset, rows), settings.cross_validate, trainers)
 
 
 def calibrate_head(
@@ -95,6 +102,23 @@ def calibrate_head(
     return surer, tested(calibration, head.logits(test.rows), test.labels)
 
 
+def calibrate_network(
+    settings: Settings, head: Head, features: dict[str, Features]
+) -> tuple[Head, Calibration | None]:
+    """The head of a network that learnt as a whole, calibrated on validation images alone.
+
+    The others have shaped its features: a head trained anew on some of them would be as sure of the rest.
+    It is made less sure by it, never surer: the validation images have chosen the epoch, and flatter it.
+    """
+    validation, test = features["validation"], features["test"]
+    if not settings.calibration or not len(validation) or head.how.get("interrupted"):
+        return head, None
+    said = head.logits(validation.rows) if head.validation_logits is None else head.validation_logits
+    temperature = max(1.0, fit_temperature(said, validation.labels))
+    calibration = Calibration(temperature, len(validation), "validation")
+    return with_temperature(head, temperature), tested(calibration, head.logits(test.rows), test.labels)
+
+
 def tested(calibration: Calibration, logits: np.ndarray, labels: np.ndarray) -> Calibration:
     """The calibration with what it does to test images, of their logits [N, C] before it."""
     if not len(labels):
@@ -112,10 +136,12 @@ def _same_again(settings: Settings, head: Head, classes: int) -> Trainer:
         return lambda train, _: _sgd(settings, train, classes)
     strength = head.how["l2"]
     assert isinstance(strength, float)
-    return lambda train, validation: train_lbfgs(train, validation, classes, l2=strength)
+    return lambda train, validation: train_lbfgs(
+        train, validation, classes, l2=strength, balance=settings.balance
+    )
 
 
 def _sgd(settings: Settings, train: Features, classes: int) -> Head:
     nothing = Features(train.rows[:0], train.labels[:0])
     quiet = replace(settings.sgd, eval_step_interval=settings.sgd.how_many_training_steps)
-    return train_sgd(train, nothing, classes, quiet, settings.seed, lambda _: None)
+    return train_sgd(train, nothing, classes, quiet, settings.seed, lambda _: None, balance=settings.balance)

@@ -90,7 +90,7 @@ def train_lbfgs(
             raise
         how["interrupted"] = True
     how["l2"] = best.l2
-    LOGGER.info("head: lbfgs, L2 %g%s", best.l2, ", chosen on validation" if best.validated else "")
+    LOGGER.debug("head: lbfgs, L2 %g%s", best.l2, ", chosen on validation" if best.validated else "")
     weights = (best.parameters[:-1] * scale).astype(np.float32)
     bias = (best.parameters[-1] - centre @ weights).astype(np.float32)
     return Head(weights, bias, how, validation_logits)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from legoclf.retrain.calibrate import Calibration
 from legoclf.retrain.cross_validate import Pooled, paired_difference
+from legoclf.retrain.novelty import PROBABILITY, MeasuredNovelty
 
 if TYPE_CHECKING:
     from legoclf.retrain.training import Trained
@@ -42,11 +43,15 @@ def as_text(trained: "Trained", with_mistakes: bool) -> str:
     lines += cross_validation_lines(trained.cross_validation)
     if trained.calibration is not None:
         lines.append(_calibration_line(trained.calibration))
+    if trained.novelty is not None:
+        lines += _novelty_lines(trained.novelty)
+    if trained.advice:
+        lines.append(trained.advice)
     shown = os.path.relpath(bundle.path)
     lines.append(f"bundle: {shown}")
     if report is not None:
         lines.append(f"report: {os.path.join(shown, 'report', 'index.html')}")
-    lines.append(f"next: legoclf classify {shlex.quote(shown)} PHOTO")
+    lines.append(f"try it: legoclf classify {shlex.quote(shown)} PHOTO")
     return "\n".join(lines) + "\n"
 
 
@@ -72,6 +77,27 @@ def _calibration_line(calibration: Calibration) -> str:
     return f"{text}; expected calibration error of the test images {before:.1%}, now {after:.1%}"
 
 
+def _novelty_lines(novelty: MeasuredNovelty) -> list[str]:
+    rule, scores = novelty.fitted.rule, novelty.fitted.auroc
+    line = f"Unknown: by {rule.kind}"
+    if scores:
+        best = max(scores[name] for name in scores if name != PROBABILITY)
+        line += (
+            f" (AUROC of classes left out {best:.3f}; by the largest probability {scores[PROBABILITY]:.3f})"
+        )
+    line += f"; {rule.false_reject_rate:.0%} of known images may be refused"
+    if novelty.test_refused is not None:
+        line += f", {novelty.test_refused:.1%} of the test images are"
+    lines = [line]
+    if novelty.auroc is not None:
+        lines.append(
+            f"Unknown classes offered ({', '.join(novelty.unknown_labels)}; N={novelty.unknown_images}): "
+            f"AUROC {novelty.auroc:.3f}, by the largest probability {novelty.auroc_of_probability:.3f}; "
+            f"{novelty.unknown_refused:.1%} are answered unknown"
+        )
+    return lines
+
+
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f}%"
 
@@ -82,6 +108,7 @@ def as_json(trained: "Trained") -> dict[str, object]:
         "bundle": trained.bundle.path,
         "labels": trained.bundle.labels,
         "metrics": trained.bundle.metrics,
+        "advice": trained.advice,
         "skipped": [{"path": str(x.path), "reason": x.reason} for x in trained.dataset.rejected],
         "warnings": list(trained.dataset.warnings),
     }

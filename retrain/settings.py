@@ -4,18 +4,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from legoclf.contract import GEOMETRIES
-from legoclf.errors import UsageError
+from legoclf.errors import UsageError, check_range
 from legoclf.retrain.advice import check_least_accuracy
 from legoclf.retrain.augment import Augmentation
+from legoclf.retrain.balance import BALANCES, check_balance
 from legoclf.retrain.engines import ENGINES, PRECISIONS, check_engine
 from legoclf.retrain.heads import SgdSettings
+from legoclf.retrain.networks.settings import NetworkSettings
 
 #: Augmented views kept of each training image, where a distortion is on. With all four distortions
 #: at 5 %, over three random splits of 800 photos of 20 bricks, the test accuracy was 88.8 % with none,
 #: 90.0 with 2, 90.4 with 4, 90.0 with 8 and with 16; the splits differ by 3.7.
 DEFAULT_CACHE_VIEWS = 4
 
+#: Of fine-tuning, where none is asked for: it has weights enough to learn photos by heart. Nothing that
+#: makes one part of another, as a mirror does.
+FINE_TUNE_AUGMENTATION = Augmentation(
+    random_crop=10, random_scale=10, random_brightness=30, random_rotation=30, random_colour=20
+)
+
 HEADS = ("lbfgs", "sgd")
+
+#: Share of images of known classes that may be answered `unknown`.
+FALSE_REJECT_RATE = 0.05
 
 
 @dataclass(frozen=True)
@@ -37,7 +48,14 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides the result of a run. Defaults here are the command's defaults."""
+    """All that decides the result of a run. Defaults here are the command's defaults.
+
+    augmentation: of the views that a head on frozen features learns from, and of small networks.
+    fine_tune_augmentation: of the views that fine-tuning learns from.
+    balance: what is done about classes of unequal size, one of BALANCES.
+    false_reject_rate: share of images of known classes that may be answered `unknown`; 0: nothing is.
+    unknown_classes: labels that are not trained on, but offered as unknown afterwards.
+    """
 
     image_dir: str
     bundle: Path
@@ -50,13 +68,18 @@ class Settings:
     validation_percentage: int = 10
     strict: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
+    fine_tune_augmentation: Augmentation = FINE_TUNE_AUGMENTATION
     cache_views: int = DEFAULT_CACHE_VIEWS
+    balance: str = BALANCES[0]
+    network: NetworkSettings = field(default_factory=NetworkSettings)
     head: str = "lbfgs"
     sgd: SgdSettings = field(default_factory=SgdSettings)
     test_batch_size: int = -1
     cross_validate: int = 0
     compare_heads: bool = False
     calibration: bool = True
+    false_reject_rate: float = FALSE_REJECT_RATE
+    unknown_classes: tuple[str, ...] = ()
     assert_accuracy_at_least: float | None = None
     seed: int = 0
     final_tensor_name: str = "final_result"
@@ -76,6 +99,16 @@ class Settings:
             raise UsageError(f"--cross_validate: got {self.cross_validate}, expected 3 folds or more")
         if self.compare_heads and not self.cross_validate:
             raise UsageError("--compare_heads compares by cross-validation: give --cross_validate K as well")
+        check_balance(self.balance)
+        if self.network.fine_tune and self.tfhub_module is not None:
+            raise UsageError(
+                f"--fine_tune trains the embedded MobileNetV2: leave --tfhub_module {self.tfhub_module} out"
+            )
+        if self.network.from_scratch and self.tfhub_module is not None:
+            raise UsageError(
+                f"--architecture {self.network.architecture} is a network of its own: "
+                f"leave --tfhub_module {self.tfhub_module} out"
+            )
         _at_least("cache_views", self.cache_views, 0)
         _at_least("seed", self.seed, 0)
         if self.input_size is not None:
@@ -86,6 +119,7 @@ class Settings:
             raise UsageError(f"--learning_rate: got {self.sgd.learning_rate}, expected more than 0")
         if self.bottleneck_size_gb <= 0:
             raise UsageError(f"--bottleneck_size_gb: got {self.bottleneck_size_gb}, expected more than 0")
+        check_range("--false_reject_rate", self.false_reject_rate, 0.0, 0.5)
         check_least_accuracy(self.assert_accuracy_at_least)
         check_engine(self.extractor, self.extractor_precision)
         for name, value in (

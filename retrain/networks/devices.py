@@ -67,6 +67,9 @@ def choose_strategy(device: str = "auto", wait_s: float = WAIT_S) -> Devices:
     """
     if device not in DEVICES:
         raise UsageError(f"--device {device}: expected {', '.join(DEVICES)}")
+    # TensorFlow leaves oneDNN's kernels off on CPUs without AVX-512; there MobileNetV2 learns 1.6 times as
+    # fast with them (AVX2, 2 cores: 10.6 against 6.5 images/s). It reads this once, when it is imported.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     cluster = cluster_of_environment()
     if cluster is not None and device == "tpu":
         raise UsageError(

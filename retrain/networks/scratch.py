@@ -55,7 +55,8 @@ class ScratchSettings:
         check_range("--learning_rate", self.learning_rate, 1e-12, 1e3)
         for name in ("batch_size", "epochs", "patience"):
             if getattr(self, name) < 1:
-                raise UsageError(f"--{name}: got {getattr(self, name)}, expected 1 or more")
+                flag = "train_batch_size" if name == "batch_size" else name
+                raise UsageError(f"--{flag}: got {getattr(self, name)}, expected 1 or more")
 
 
 def scratch_settings(architecture: str, **asked: Any) -> ScratchSettings:
@@ -165,16 +166,20 @@ def facts_of(
     """
     facts: dict[str, object] = {"architecture": architecture, "seed": seed, **asdict(settings)}
     del facts["epochs"], facts["patience"]
-    facts.update(
-        blocks=settings.blocks or architecture_of(architecture).blocks,
-        input_size=train.contract.height,
-        batch_size=train.batch_size,
-        balance=train.balance,
-        augmentation=train.augmentation.describe(),
-        training_images=_digest(train),
-        validation_images=_digest(validation),
-    )
+    facts.update(blocks=settings.blocks or architecture_of(architecture).blocks, **sets_of(train, validation))
     return facts
+
+
+def sets_of(train: ImageBatches, validation: ImageBatches) -> dict[str, object]:
+    """What a training takes of its images: part of the facts."""
+    return {
+        "input_size": train.contract.height,
+        "batch_size": train.batch_size,
+        "balance": train.balance,
+        "augmentation": train.augmentation.describe(),
+        "training_images": _digest(train),
+        "validation_images": _digest(validation),
+    }
 
 
 def _digest(batches: ImageBatches) -> str:
