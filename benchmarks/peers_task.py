@@ -19,9 +19,9 @@ from legoclf.data.folder import DataSet, ImageItem
 from legoclf.errors import LegoclfError
 from legoclf.retrain.cross_validate import Pooled
 from legoclf.retrain.feature_vector import FeatureVector
+from legoclf.retrain.features import extract_features, gather
 from legoclf.retrain.heads import Features
 from legoclf.retrain.settings import Settings
-from legoclf.retrain.training import extract_features, gather
 from legoclf.split import SPLITS, TRAIN, VALIDATION
 
 #: Name of a series to its unit and one sample.

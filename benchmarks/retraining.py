@@ -17,10 +17,10 @@ from legoclf.contract import unit_range_contract
 from legoclf.data.folder import DataSet, scan_folder
 from legoclf.retrain.cross_validate import Pooled, Sample, Trainer, cross_validate, paired_difference
 from legoclf.retrain.feature_vector import FeatureVector, load_feature_vector
+from legoclf.retrain.features import extract_features
 from legoclf.retrain.heads import Features, SgdSettings, train_sgd
 from legoclf.retrain.lbfgs import train_lbfgs
 from legoclf.retrain.settings import Settings
-from legoclf.retrain.training import extract_features
 from legoclf.split import TRAIN
 from legoclf.user_cache import default_cache_dir
 

@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"numbers of images ({','.join(map(str, _COUNTS))})",
     )
     parser.add_argument("--size", type=int, default=_SIZE, help=f"side of an image in pixels ({_SIZE})")
+    parser.add_argument("--once", action="store_true", help="run the smaller numbers once a round as well")
     parser.add_argument("--rounds", type=int, default=1, help="over all numbers; an interval needs 6 (1)")
     parser.add_argument(
         "--tfhub_module",
@@ -53,8 +54,9 @@ def run(args: argparse.Namespace) -> int:
     from legoclf.benchmarks.device.result import Result
     from legoclf.benchmarks.scaling import measure
 
+    repeat = not (args.short or args.once)
     with Watch(args.command_line) as watch:
-        measured = measure(counts, args.size, args.rounds, args.tfhub_module, repeat=not args.short)
+        measured = measure(counts, args.size, args.rounds, args.tfhub_module, repeat=repeat)
     emit(Result("scaling", watch.header(), *measured), args)
     return 0
 

@@ -21,12 +21,14 @@ _RENDERED, _RENDERED_SHORT = 60, 12
 class Step:
     """One benchmark: the arguments behind `legoclf benchmark`, with ``{bundle}`` and ``{image_dir}`` in them.
 
-    short: further arguments of the short form.
+    short: further arguments of the short form. in_short: whether it is part of that without being asked for;
+    a few images and seconds tell little of some.
     """
 
     name: str
     arguments: tuple[str, ...]
     short: tuple[str, ...] = ("--short",)
+    in_short: bool = True
 
     def command(self, bundle: Path, image_dir: Path, is_short: bool) -> list[str]:
         """The words of the call, without its output flags."""
@@ -39,10 +41,14 @@ STEPS = (
     Step("live", ("live", "{bundle}"), ("--rounds", "6", "--frames", "30")),
     Step("serving", ("serving", "{bundle}")),
     Step("roofline", ("roofline", "{bundle}"), ()),
-    Step("extraction", ("extract", "--image_dir", "{image_dir}"), ("--images", "8", "--views", "1")),
-    Step("training", ("training", "--image_dir", "{image_dir}")),
+    Step(
+        "extraction",
+        ("extract", "--image_dir", "{image_dir}", "--rounds", "8"),
+        ("--images", "8", "--views", "1", "--rounds", "15"),
+    ),
+    Step("training", ("training", "--image_dir", "{image_dir}", "--seconds", "12"), in_short=False),
     Step("conversion", ("conversion", "{bundle}", "--image_dir", "{image_dir}")),
-    Step("scaling", ("scaling",)),
+    Step("scaling", ("scaling", "--once"), ("--short",), in_short=False),
     Step("startup", ("startup",)),
 )
 

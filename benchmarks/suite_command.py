@@ -4,7 +4,8 @@
 
 Makes a bundle first: trained on --image_dir, or on bricks rendered for the run. Each benchmark is a process
 of its own and writes its result file; summary.md has every table, report.html the plots. Under 15 minutes on
-two cores; --short, for a machine that tests, under two: its intervals are wide.
+two cores; --short, for a machine that tests, under two: its intervals are wide, and training and scaling are
+left out unless --only names them.
 """
 
 import argparse
@@ -34,7 +35,10 @@ def run(args: argparse.Namespace) -> int:
     from legoclf.benchmarks.report_html import write_report
     from legoclf.benchmarks.suite import STEPS, make_bundle, run_step, summary
 
-    chosen = [step for step in STEPS if args.only is None or step.name in args.only.split(",")]
+    if args.only is None:
+        chosen = [step for step in STEPS if step.in_short or not args.short]
+    else:
+        chosen = [step for step in STEPS if step.name in args.only.split(",")]
     known = [step.name for step in STEPS]
     wrong = [name for name in (args.only or "").split(",") if name and name not in known]
     if wrong or not chosen:
