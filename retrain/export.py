@@ -99,7 +99,7 @@ def export(
                 temperature=None if calibration is None else calibration.temperature,
                 notes=notes,
                 samples=samples,
-                facts=_facts(settings, dataset, vector, head),
+                facts={**_facts(settings, dataset, vector, head), **_novelty_facts(novelty)},
                 command=settings.command,
                 versions={"legoclf": __version__, "python": provenance["python"], **provenance["packages"]},
             )
@@ -226,6 +226,16 @@ def _facts(settings: Settings, dataset: DataSet, vector: FeatureVector, head: He
         "augmented views an image": settings.views - 1,
         "seed": settings.seed,
     }
+
+
+def _novelty_facts(novelty: MeasuredNovelty | None) -> dict[str, object]:
+    if novelty is None:
+        return {}
+    rule = novelty.fitted.rule
+    told = f"by {rule.kind}, above {rule.threshold:.3g}; {rule.false_reject_rate:.0%} of known images may be"
+    if novelty.test_refused is not None:
+        told += f", {novelty.test_refused:.1%} of the test images are"
+    return {"answered unknown": told}
 
 
 def _rounded_tree(record: dict[str, object]) -> dict[str, object]:

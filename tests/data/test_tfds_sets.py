@@ -482,6 +482,7 @@ def test_without_a_network_one_line_says_what_to_bring_where_and_soon(tmp_path: 
     assert not (tmp_path / "home" / "tensorflow_datasets").exists()
 
 
+@pytest.mark.slow
 def test_a_classifier_is_trained_on_a_set_that_was_brought(tfds: Any, store: Store, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     examples = []

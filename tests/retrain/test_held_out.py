@@ -10,6 +10,8 @@ import pytest
 from legoclf.bundle import Bundle
 from legoclf.retrain.cross_validate import Sample, out_of_fold_logits, smallest_class
 from legoclf.retrain.heads import Features, Head
+from legoclf.retrain.held_out import calibrate_network
+from legoclf.retrain.settings import Settings
 
 Train = Callable[..., int]
 
@@ -83,3 +85,19 @@ def test_without_enough_images_for_folds_validation_images_serve(
     metrics = Bundle.open(str(tmp_path / "colours.bundle")).metrics
     assert metrics["calibration"]["source"] == "validation"
     assert metrics["calibration"]["images"] == metrics["images"]["validation"]
+
+
+@pytest.mark.parametrize(("sureness", "expected"), [(8.0, "less"), (0.25, "as")])
+def test_a_network_that_learnt_is_made_less_sure_on_demand_and_never_surer(
+    sureness: float, expected: str
+) -> None:
+    """Its validation images have chosen its epoch: where they flatter it, it stays as sure as it is."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, 400)
+    rows = (random.normal(0, 1, (400, 3)) + 1.5 * np.eye(3)[labels]).astype(np.float32)
+    head = Head(np.eye(3, dtype=np.float32) * np.float32(sureness), np.zeros(3, np.float32), {})
+    nothing = Features(rows[:0], labels[:0])
+    features = {"train": nothing, "validation": Features(rows, labels), "test": nothing}
+    _, calibration = calibrate_network(Settings("photos", Path("out.bundle")), head, features)
+    assert calibration is not None
+    assert calibration.temperature > 2 if expected == "less" else calibration.temperature == 1
