@@ -311,7 +311,7 @@ def _out_of_fold(
         trainer: of heads like that one; None for a measure that asks no head.
     """
     folds = min(_FOLDS, smallest_class(samples))
-    logits = np.zeros((len(samples), len(head.bias)), np.float32)
+    logits: np.ndarray = np.zeros((len(samples), len(head.bias)), np.float32)
     if trainer is not None:
         temperature = head.how.get("temperature", 1.0)
         assert isinstance(temperature, float)
