@@ -14,6 +14,7 @@ from legoclf.convert import artefacts, frozen, onnx_graph
 from legoclf.convert.engine.build import BuildConfig
 from legoclf.convert.engine.command import default_batch
 from legoclf.convert.engine.trials import Plan, try_precisions
+from legoclf.convert.novelty import Novelty, novelty_of
 from legoclf.convert.saved_model import write_saved_model
 from legoclf.errors import LegoclfError
 from legoclf.jetson.cuda import open_cuda
@@ -41,12 +42,14 @@ class Origin:
         weights: float32 [D, C].
         bias: float32 [C].
         input_size: what the vector was asked for with; None: it told its own.
+        novelty: None if the graphs give none.
     """
 
     vector: FeatureVector
     weights: np.ndarray
     bias: np.ndarray
     input_size: int | None
+    novelty: Novelty | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def origin_of(bundle: Bundle, model: "ModelProto", cache_dir: Path) -> Origin:
             continue
         if vector.identity == module.get("identity"):
             weights, bias = (numpy_helper.to_array(constants[name]) for name in _HEAD)
-            return Origin(vector, weights, bias, size)
+            return Origin(vector, weights, bias, size, novelty_of(model))
         found.append("converted here it is another: other weights, or other versions of the converters")
     raise LegoclfError(f"the feature vector {module.get('handle')}: {found[0]}; retrain to compare with it")
 
@@ -104,14 +107,14 @@ def head_makers(bundle: Bundle, model: "ModelProto", origin: Origin) -> dict[str
 
     def frozen_graph() -> Made:
         features = frozen.read_frozen(origin.vector.frozen_path)
-        graph = frozen.attach_head(features, origin.weights, origin.bias, final)
+        graph = frozen.attach_head(features, origin.weights, origin.bias, final, origin.novelty)
         return Made({FROZEN_GRAPH: frozen.serialize(graph)})
 
     def onnx_fp32() -> Made:
         import onnx
 
         features = onnx.load(origin.vector.onnx_path)
-        whole = onnx_graph.attach_onnx_head(features, origin.weights, origin.bias, metadata)
+        whole = onnx_graph.attach_onnx_head(features, origin.weights, origin.bias, metadata, origin.novelty)
         return Made({ONNX_MODEL: onnx_graph.serialize(whole)})
 
     return {"frozen graph": frozen_graph, "ONNX": onnx_fp32}

@@ -15,7 +15,7 @@ from legoclf.errors import LegoclfError
 from legoclf.novelty import OUTPUT
 
 if TYPE_CHECKING:
-    from onnx import NodeProto
+    from onnx import ModelProto, NodeProto
 
 #: Of the ONNX graphs an output, of the frozen graph a node, of the SavedModel a key.
 NOVELTY_NAME = OUTPUT
@@ -109,6 +109,27 @@ class Novelty:
         return distance
 
 
+def novelty_of(model: ModelProto) -> Novelty | None:
+    """What :func:`onnx_novelty` made the output of an FP32 model by; None if it has none.
+
+    A distance whose residual was left out has lost its basis, which counted for nothing.
+    """
+    from onnx import numpy_helper
+
+    if NOVELTY_NAME not in {value.name for value in model.graph.output}:
+        return None
+    found = {
+        tensor.name.partition(".")[2]: numpy_helper.to_array(tensor)
+        for tensor in model.graph.initializer
+        if tensor.name.startswith(f"{NOVELTY_NAME}.")
+    }
+    if "centre" not in found:
+        return Novelty("energy")
+    basis = found.get("basis", np.zeros((len(found["centre"]), 1), np.float32))
+    scale = float(found.get("residual_scale", np.zeros(1))[0])
+    return Novelty("distance", found["centre"], found["projection"], found["prototypes"], basis, scale)
+
+
 def tensorflow_novelty(tf: Any, novelty: Novelty, features: Any, logits: Any) -> None:
     """Add the node ``novelty``, [N] float32, and under ``head/`` those before it to TensorFlow's graph.
 
@@ -126,9 +147,10 @@ def tensorflow_novelty(tf: Any, novelty: Novelty, features: Any, logits: Any) ->
         energy = tf.add(log, largest, name="head/log_sum_exp")
         tf.negative(tf.squeeze(energy, [1], name="head/log_sum_exp_row"), name=NOVELTY_NAME)
         return
-    centre, projection, prototypes, basis = (
+    *arrays, basis = novelty.arrays()
+    centre, projection, prototypes = (
         tf.constant(values, tf.float32, name=f"head/{name}")
-        for name, values in zip(_ARRAYS, novelty.arrays(), strict=True)
+        for name, values in zip(_ARRAYS, arrays, strict=False)
     )
     centred = tf.subtract(features, centre, name="head/centred")
     projected = tf.matmul(centred, projection, name="head/projected")
@@ -138,8 +160,9 @@ def tensorflow_novelty(tf: Any, novelty: Novelty, features: Any, logits: Any) ->
     squares = tf.reduce_sum(tf.square(differences, name="head/squares"), 2, name="head/squares_sum")
     total = tf.reduce_min(squares, 1, name="head/nearest")
     if novelty.residual_scale:
-        filled = tf.matmul(centred, basis, name="head/filled")
-        within = tf.matmul(filled, basis, transpose_b=True, name="head/within")
+        subspace = tf.constant(basis, tf.float32, name="head/basis")
+        filled = tf.matmul(centred, subspace, name="head/filled")
+        within = tf.matmul(filled, subspace, transpose_b=True, name="head/within")
         scale = tf.constant(novelty.residual_scale, tf.float32, name="head/residual_scale")
         residual = tf.multiply(tf.subtract(centred, within, name="head/off"), scale, name="head/residual")
         off = tf.reduce_sum(tf.square(residual, name="head/off_squares"), 1, name="head/off_squares_sum")

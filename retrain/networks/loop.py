@@ -217,7 +217,8 @@ class Loop:
         for group in self.groups:
             group.optimizer.apply([next(gradients) for _ in group.variables], group.variables)
         for average, weight in zip(self._averages, self.model.weights, strict=bool(self._averages)):
-            average.assign(average * decay + weight.value * (1 - decay))
+            # In this form a weight that does not learn stays as it is, to the bit.
+            average.assign(average + (weight.value - average) * (1 - decay))
         hits = tf.cast(tf.equal(tf.argmax(logits, axis=-1), labels), tf.float32)
         own = tf.stack([tf.reduce_sum(losses), tf.reduce_sum(hits)])
         return tf.concat([everywhere.all_reduce("sum", own), [batch_size]], 0)

@@ -11,7 +11,7 @@ from novel_graphs import HEAD, IMAGES, KINDS, TENSORS, classifier, expected, of_
 
 from legoclf.convert import frozen, lint, onnx_graph, saved_model
 from legoclf.convert.graph_def import duplicate
-from legoclf.convert.novelty import Novelty
+from legoclf.convert.novelty import Novelty, novelty_of
 from legoclf.convert.targets import TARGETS
 from legoclf.errors import LegoclfError, UsageError
 
@@ -179,6 +179,13 @@ def test_the_tensors_of_the_onnx_graph_are_typed(kind: str) -> None:
     typed = {value.name for value in (*graph.value_info, *graph.output)}
     assert {made for node in graph.node for made in node.output} <= typed
     assert [size.dim_param for size in graph.output[-1].type.tensor_type.shape.dim] == ["batch"]
+
+
+@pytest.mark.parametrize("novelty", [*map(of_kind, KINDS), novel_graphs.distance(residual_scale=0.0), None])
+def test_it_is_read_back_from_the_onnx_graph(novelty: Novelty | None) -> None:
+    model = classifier(novelty)
+    again = novelty_of(model)
+    assert onnx_graph.serialize(classifier(again)) == onnx_graph.serialize(model)
 
 
 def test_a_novelty_of_other_features_is_refused() -> None:

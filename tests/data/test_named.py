@@ -152,6 +152,7 @@ def test_without_a_network_one_line_says_what_to_bring_where(name: str, tmp_path
     assert not (tmp_path / "cache" / "datasets").exists()
 
 
+@pytest.mark.slow
 def test_a_classifier_is_trained_on_what_keras_keeps(tmp_path: Path) -> None:
     """Fashion-MNIST, as Keras checks no hash of its files: small ones in its format pass for it."""
     splits = arrays((28, 28), train=100)

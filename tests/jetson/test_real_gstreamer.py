@@ -188,7 +188,7 @@ def test_a_camera_that_comes_later_is_waited_for_where_that_is_asked():
     with open_source(camera.uri, OPTIONS._replace(retry_first=True)) as source:
         assert source.read(1.0) is None
         assert source.state == "opening"
-        assert "onnect" in source.last_error
+        fake_camera.wait_until(lambda: "onnect" in source.last_error, 10.0, "the refusal")
         with camera:
             assert read(source).image.shape == (240, 320, 4)
 
