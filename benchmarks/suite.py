@@ -47,7 +47,7 @@ STEPS = (
         ("--images", "8", "--views", "1", "--rounds", "15"),
     ),
     Step("training", ("training", "--image_dir", "{image_dir}", "--seconds", "12"), in_short=False),
-    Step("conversion", ("conversion", "{bundle}", "--image_dir", "{image_dir}")),
+    Step("conversion", ("conversion", "{bundle}", "--image_dir", "{image_dir}"), in_short=False),
     Step("scaling", ("scaling", "--once"), ("--short",), in_short=False),
     Step("startup", ("startup",)),
 )

@@ -4,8 +4,8 @@
 
 Makes a bundle first: trained on --image_dir, or on bricks rendered for the run. Each benchmark is a process
 of its own and writes its result file; summary.md has every table, report.html the plots. Under 15 minutes on
-two cores; --short, for a machine that tests, under two: its intervals are wide, and training and scaling are
-left out unless --only names them.
+two cores; --short, for a machine that tests, under two: its intervals are wide, and training, conversion and
+scaling are left out unless --only names them.
 """
 
 import argparse
