@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -90,7 +91,7 @@ class _Classifier:
     learnt: bool = False
     samples: Mapping[str, bytes] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def features(self) -> dict[str, Features]:
         """Those of each split."""
         return {split: gather(self.dataset.images, self.rows, split) for split in SPLITS}
@@ -101,7 +102,7 @@ def retrain(settings: Settings, cache_dir: Path, on_network: NetworkCallback | N
 
     Args:
         cache_dir: where converted modules are kept.
-        on_network: called once, before a head on frozen features is trained, or after a network is.
+        on_network: called when a head on frozen features is trained, and when a network is.
 
     Returns:
         None on a machine of several that train together which is not the one that writes.
@@ -244,8 +245,7 @@ class _Run:
             self.settings, dataset, contract, head, self.devices, self.summaries, self.graphs
         )
         self.on_network(trained.model, None)
-        plain = replace(self.settings, augmentation=Augmentation(), cross_validate=0, compare_heads=False)
-        dataset, rows = extract_features(dataset, vector, contract, plain)
+        dataset, rows = extract_features(dataset, vector, contract, _plain_views(self.settings))
         if self.settings.network.fine_tune and not head.how.get("interrupted"):
             learnt, held_out = (gather(dataset.images, rows, split) for split in (TRAIN, VALIDATION))
             head = refitted(self.settings, head, learnt, held_out)
@@ -266,6 +266,11 @@ def _is_better(fine_tuned: _Classifier, head_alone: _Classifier) -> bool:
         accuracy, cross_entropy = accuracy_and_cross_entropy(logits, labels)
         LOGGER.info("%s: validation accuracy %.1f%%, cross entropy %.3f", what, 100 * accuracy, cross_entropy)
     return serves_better(said, was, labels)
+
+
+def _plain_views(settings: Settings) -> Settings:
+    """Those under which each image is extracted once, as it is."""
+    return replace(settings, augmentation=Augmentation(), cross_validate=0, compare_heads=False)
 
 
 def _tell(settings: Settings, dataset: DataSet) -> None:
@@ -331,8 +336,9 @@ def _novelty(
     )
     strange = None
     if unknowns.images:
-        plain = replace(settings, augmentation=Augmentation(), cross_validate=0, compare_heads=False)
-        _, rows = extract_features(unknowns.as_data_set(), classifier.vector, classifier.contract, plain)
+        _, rows = extract_features(
+            unknowns.as_data_set(), classifier.vector, classifier.contract, _plain_views(settings)
+        )
         strange = np.concatenate([row[:1] for row in rows])
     return measure_novelty(fitted, head, features[TEST].rows, strange, unknowns.labels)
 
