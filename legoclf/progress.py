@@ -64,6 +64,9 @@ class Progress:
 
     def _pace(self) -> str:
         rate = self.done / max(time.monotonic() - self._start, 1e-9)
+        shown = ("{:.0f}/s" if rate >= 10 else "{:.2g}/s").format(rate)
         if self.total is None:
-            return "{:.0f}/s".format(rate)
-        return "{:.0f}/s, {:.0f} s left".format(rate, (self.total - self.done) / max(rate, 1e-9))
+            return shown
+        left = (self.total - self.done) / max(rate, 1e-9)
+        time_left = "{:.0f} s".format(left) if left < 120 else "{:.0f} min".format(left / 60)
+        return "{}, {} left".format(shown, time_left)
