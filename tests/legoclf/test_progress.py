@@ -51,8 +51,9 @@ def test_work_of_unknown_length_tells_how_far_and_how_it_stands(caplog, monkeypa
 def test_slow_work_tells_its_pace_in_parts_and_the_rest_in_minutes(caplog, monkeypatch):
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
-    times = iter([0.0, 2.4, 2.4, 3.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(times))
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     with Progress("fine-tuning", 301, "steps") as shown:
+        now[0] = 2.4
         shown.advance()
     assert caplog.messages[0] == "fine-tuning: 1 of 301 steps (0.42/s, 12 min left)"
