@@ -1,13 +1,10 @@
 """Telling what was never trained on: a measure of strangeness for the graphs, and its threshold.
 
 Two measures compete, by how well they tell classes left out of the training from those left in: the energy
-of the logits, and a distance in feature space. That is Mahalanobis' to the nearest class mean (Lee et al., "A
-Simple Unified Framework for Detecting Out-of-Distribution Samples", 2018) in the subspace in which classes
-differ most (Fisher's), and beside it what of the features lies off the subspace that training images fill
-(Wang et al., "ViM", 2022): few classes differ in few directions, and a coin differs from them in others.
+of the logits, and a distance in feature space (:mod:`legoclf.retrain.distance`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,38 +13,26 @@ from legoclf.convert.novelty import Novelty
 from legoclf.novelty import NoveltyRule
 from legoclf.retrain.cross_validate import (
     Sample,
-    Trainer,
     features_of,
     folds_of,
     out_of_fold_logits,
     smallest_class,
     where,
 )
+from legoclf.retrain.distance import distances_left_out, fit_distance, weighted
 from legoclf.retrain.heads import Features, Head, softmax
 from legoclf.retrain.lbfgs import L2_WITHOUT_VALIDATION, train_lbfgs
 
-#: Of the within-class covariance, what is replaced by a multiple of the identity: there are fewer images
-#: than features.
-SHRINKAGE = 0.2
-
-#: Lengths below this share of that of whole features are taken for rounding: scaled up, they would be what
-#: the graphs differ by.
-LEAST_SHARE = 1e-2
-
-#: Dimensions of the subspace that training images are taken to fill, at most, and a quarter of their number.
-FILLED = 32
-
-#: How much what lies off that subspace counts, against the distance within: tried where classes can be left
-#: out. On 800 photos of 20 parts the AUROC against 5 others rose by it from 0.82 to 0.89 with two
-#: classes, from 0.90 to 0.91 with five.
+#: How much what lies off the subspace that training images fill counts, against the distance within: tried
+#: where classes can be left out. On 800 photos of 20 parts the AUROC against 5 others rose by it from 0.82
+#: to 0.89 with two classes, from 0.90 to 0.91 with five.
 RESIDUAL_WEIGHTS = (0.0, 1.0, 3.0)
 _FOR_FEW_CLASSES = 3.0
 
 #: Classes from which on some are left out to choose by, and into how many parts they are divided.
 _LEAST_CLASSES, _PARTS = 5, 5
 
-#: Folds that the threshold is taken from: the more, the nearer are their measures to the one of all images,
-#: to which each image is a little less strange.
+#: Folds that the energy's threshold is taken from: heads are trained without each.
 _FOLDS = 10
 
 #: Samples that are looked at: of more, the covariance is no better known.
@@ -119,44 +104,6 @@ def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
     return float((ranks.sum() - len(unknown) * (len(unknown) + 1) / 2) / (len(known) * len(unknown)))
 
 
-def fit_distance(rows: np.ndarray, labels: np.ndarray) -> Novelty:
-    """The distance of features float32 [N, D] with labels int [N], each class with an image or more.
-
-    It is scaled so that a training image lies about 1 from the mean of its class, and that what lies off the
-    subspace of training images, which :func:`weighted` makes count more or less, is about 1 too.
-    """
-    wide = rows.astype(np.float64)
-    classes, places = np.unique(labels, return_inverse=True)
-    means = np.stack([wide[labels == label].mean(axis=0) for label in classes])
-    centre = means.mean(axis=0)
-    centred = wide - centre
-    reach = _typical_length(centred)
-    # In features whitened by this, all directions scatter alike within a class.
-    covariance = _shrunk_covariance(wide - means[places], (LEAST_SHARE * reach) ** 2)
-    whitening = np.linalg.inv(np.linalg.cholesky(covariance)).T
-    dimensions = max(1, len(classes) - 1)
-    directions = np.linalg.svd((means - centre) @ whitening, full_matrices=False)[2][:dimensions].T
-    projection = whitening @ directions
-    prototypes = (means - centre) @ projection
-    scale = 1 / max(_typical_length(centred @ projection - prototypes[places]), 1e-12)
-    filled = min(FILLED, max(1, len(wide) // 4))
-    basis = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :filled]
-    typical = _typical_length(centred - centred @ basis @ basis.T)
-    return Novelty(
-        "distance",
-        centre=centre.astype(np.float32),
-        projection=(projection * scale).astype(np.float32),
-        prototypes=(prototypes * scale).astype(np.float32),
-        basis=basis.astype(np.float32),
-        residual_scale=1 / typical if typical > LEAST_SHARE * reach else 0.0,
-    )
-
-
-def weighted(novelty: Novelty, weight: float) -> Novelty:
-    """The distance with what lies off the subspace of training images counting ``weight`` times as much."""
-    return replace(novelty, residual_scale=novelty.residual_scale * float(np.sqrt(weight)))
-
-
 def fit_novelty(
     samples: Sequence[Sample],
     held_out: Features,
@@ -180,24 +127,20 @@ def fit_novelty(
     scores = _left_out(samples, classes, l2)
     best = max((name for name in scores if name != PROBABILITY), key=lambda name: scores[name], default=None)
     kind, weight = _measure_of(best)
-
-    def fit(features: Features) -> Novelty:
-        if kind == "energy":
-            return Novelty("energy")
-        return weighted(fit_distance(features.rows, features.labels), weight)
-
     plain = features_of(samples, views=1)
-    novelty = fit(plain)
+    novelty = Novelty("energy")
+    if kind == "distance":
+        novelty = weighted(fit_distance(plain.rows, plain.labels), weight)
     if learnt and len(held_out):
         known = novelty.of(held_out.rows, head.logits(held_out.rows))
-    elif learnt or smallest_class(samples) < 2:
+    elif smallest_class(samples) < 2:
+        known = novelty.of(plain.rows, head.logits(plain.rows))
+    elif kind == "distance":
+        known = distances_left_out(novelty, plain.rows, plain.labels)
+    elif learnt:  # and heads trained anew on features that know the images tell no more
         known = novelty.of(plain.rows, head.logits(plain.rows))
     else:
-
-        def trainer(train: Features, validation: Features) -> Head:
-            return train_lbfgs(train, validation, classes, l2=l2)
-
-        known = _out_of_fold(samples, fit, head, trainer if kind == "energy" else None)
+        known = novelty.of(plain.rows, _logits_left_out(samples, head, classes, l2))
     return Fitted(novelty, NoveltyRule(kind, threshold_of(known, rate), rate), len(known), scores)
 
 
@@ -244,23 +187,6 @@ def _some(samples: Sequence[Sample]) -> Sequence[Sample]:
     return [samples[index] for index in np.linspace(0, len(samples) - 1, MOST_SAMPLES).astype(int).tolist()]
 
 
-def _shrunk_covariance(within: np.ndarray, least: float) -> np.ndarray:
-    """Covariance [D, D] of differences [N, D] from class means, shrunk towards a multiple of the identity.
-
-    Its trace counts as ``least`` at least, and is never 0.
-    """
-    covariance: np.ndarray = within.T @ within / len(within)
-    level = max(float(np.trace(covariance)), least, 1e-12) / len(covariance)
-    covariance *= 1 - SHRINKAGE
-    covariance[np.diag_indices_from(covariance)] += SHRINKAGE * level
-    return covariance
-
-
-def _typical_length(vectors: np.ndarray) -> float:
-    """Root of the mean square of lengths of vectors [N, k]."""
-    return float(np.sqrt(np.mean(np.square(vectors).sum(axis=1))))
-
-
 def _name(weight: float) -> str:
     return f"distance, residual {weight:g}"
 
@@ -299,30 +225,16 @@ def _left_out(samples: Sequence[Sample], classes: int, l2: float) -> dict[str, f
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
-def _out_of_fold(
-    samples: Sequence[Sample],
-    fit: Callable[[Features], Novelty],
-    head: Head,
-    trainer: Trainer | None,
-) -> np.ndarray:
-    """How strange each sample is to a measure, and a head, of the others: float [N].
+def _logits_left_out(samples: Sequence[Sample], head: Head, classes: int, l2: float) -> np.ndarray:
+    """What heads like this one say of each sample, trained without it and its fold: float32 [N, C]."""
 
-    Args:
-        trainer: of heads like that one; None for a measure that asks no head.
-    """
-    folds = min(_FOLDS, smallest_class(samples))
-    logits: np.ndarray = np.zeros((len(samples), len(head.bias)), np.float32)
-    if trainer is not None:
-        temperature = head.how.get("temperature", 1.0)
-        assert isinstance(temperature, float)
-        logits = out_of_fold_logits(samples, folds, trainer) / np.float32(temperature)
-    fold = folds_of(samples, folds)
-    known = np.zeros(len(samples))
-    for tested in range(folds):
-        novelty = fit(features_of(where(samples, fold != tested), views=1))
-        rows = features_of(where(samples, fold == tested), views=1).rows
-        known[fold == tested] = novelty.of(rows, logits[fold == tested])
-    return known
+    def trainer(train: Features, validation: Features) -> Head:
+        return train_lbfgs(train, validation, classes, l2=l2)
+
+    temperature = head.how.get("temperature", 1.0)
+    assert isinstance(temperature, float)
+    logits = out_of_fold_logits(samples, min(_FOLDS, smallest_class(samples)), trainer)
+    return logits / np.float32(temperature)
 
 
 def _renumbered(features: Features) -> Features:
