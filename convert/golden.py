@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from legoclf.contract import InputContract
+from legoclf.novelty import OUTPUT, judge, wanted_outputs
 from legoclf.preprocess import fit_reference, preprocess
 from legoclf.session import OnnxRuntimeSession
 
@@ -56,14 +57,23 @@ def pattern_image(height: int = 97, width: int = 131) -> np.ndarray:
 def write_golden(
     path: Path, images: Sequence[np.ndarray], contract: InputContract, session: OnnxRuntimeSession
 ) -> None:
-    """Write the file: each image through the reference preprocessing and the shipped ONNX graph."""
+    """Write the file: each image through the reference preprocessing and the shipped ONNX graph.
+
+    Its novelty is in it where the graph gives one.
+
+    Raises:
+        LegoclfError: the novelty is not one number an image.
+    """
     arrays: dict[str, np.ndarray] = {f"bound_{name}": np.array(bound) for name, bound in BOUNDS.items()}
     tensors = np.stack([preprocess(image, contract) for image in images])
     arrays["tensors"] = tensors
     # One by one, as a device would run them.
-    outputs = [session.run(tensor[None], ["logits", "probabilities"]) for tensor in tensors]
-    for name in ("logits", "probabilities"):
-        arrays[name] = np.concatenate([output[name] for output in outputs])
+    names = ["logits", *wanted_outputs(session.outputs)]
+    outputs = [session.run(tensor[None], names) for tensor in tensors]
+    arrays.update((name, np.concatenate([output[name] for output in outputs])) for name in names)
+    novelty, _ = judge(arrays, None)
+    if novelty is not None:
+        arrays[OUTPUT] = novelty
     for index, image in enumerate(images):
         arrays[f"image_{index}"] = image
     np.savez_compressed(path, allow_pickle=False, **arrays)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 
@@ -11,9 +12,9 @@ from legoclf.convert.verify_compare import Comparison, Examples, compare
 from legoclf.convert.verify_engines import engine_paths
 from legoclf.convert.verify_gates import GOLDEN, HELD_OUT, Check, Limits, comparison_checks
 from legoclf.convert.verify_images import HeldOutImages
-from legoclf.convert.verify_paths import FP16, OnnxGraph, bundle_paths
+from legoclf.convert.verify_paths import FP16, FP32, Answer, OnnxGraph, bundle_paths
 from legoclf.errors import BundleError, LegoclfError
-from legoclf.golden import Golden, read_golden
+from legoclf.golden import Golden, novelty_difference, read_golden
 from legoclf.preprocess import fastest_fit, fit_reference, preprocess
 
 
@@ -59,7 +60,7 @@ def verify(
     golden_bounds: dict[str, float] = {}
     if GOLDEN_FILE in bundle.files:
         golden = read_golden(bundle)
-        result.checks += _golden_checks(bundle, golden)
+        result.checks += _golden_checks(bundle, golden, limits)
         sets[GOLDEN] = Examples([(tensor, None) for tensor in golden.tensors], len(golden.tensors))
         golden_bounds[FP16] = golden.bound_probabilities_fp16
     elif held_out is None:
@@ -74,7 +75,7 @@ def verify(
     return result
 
 
-def _golden_checks(bundle: Bundle, golden: Golden) -> list[Check]:
+def _golden_checks(bundle: Bundle, golden: Golden, limits: Limits) -> list[Check]:
     """Golden images through both preprocessing paths, golden tensors through the ONNX graph."""
     level = 1.0 / abs(bundle.contract.scale)
     fits = {"reference": fit_reference, "OpenCV": fastest_fit()}
@@ -92,14 +93,26 @@ def _golden_checks(bundle: Bundle, golden: Golden) -> list[Check]:
         unit = "levels of 255"
         checks.append(Check(f"preprocessing, {name}: worst", worst, bounds[0], unit, mends[name]))
         checks.append(Check(f"preprocessing, {name}: mean", mean, bounds[1], unit, mends[name]))
-    logits = OnnxGraph(bundle.file(ONNX_MODEL), ONNX_MODEL).answer(golden.tensors).logits
-    if logits is None or logits.shape != golden.logits.shape:
+    answer = OnnxGraph(bundle.file(ONNX_MODEL), ONNX_MODEL).answer(golden.tensors)
+    if answer.logits is None or answer.logits.shape != golden.logits.shape:
         return checks  # compare says what is wrong
-    worst = float(np.abs(logits - golden.logits).max())
+    return [*checks, *_golden_answers(answer, golden, limits)]
+
+
+def _golden_answers(answer: Answer, golden: Golden, limits: Limits) -> list[Check]:
+    """What the ONNX graph says of the golden tensors here, against what it said where it was made."""
     mend = (
         f"{ONNX_MODEL} and {GOLDEN_FILE} are not of one training: retrain, or take both from the same bundle"
     )
-    return [*checks, Check("golden logits, ONNX", worst, golden.bound_logits_fp32, "", mend, ONNX_MODEL)]
+    worst = float(np.abs(answer.logits - golden.logits).max())
+    checks = [Check("golden logits, ONNX", worst, golden.bound_logits_fp32, "", mend, ONNX_MODEL)]
+    if golden.novelty is not None:
+        novelty, bound = answer.novelty, limits.max_novelty_difference[FP32]
+        worst = inf
+        if novelty is not None and novelty.size == golden.novelty.size:
+            worst = novelty_difference(novelty.ravel(), golden.novelty)
+        checks.append(Check("golden novelty, ONNX", worst, bound, "", mend, ONNX_MODEL))
+    return checks
 
 
 def _refused(refusals: list[str]) -> Check:

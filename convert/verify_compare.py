@@ -16,6 +16,7 @@ from legoclf.bundle import ONNX_MODEL, Bundle
 from legoclf.convert.novelty import NOVELTY_NAME
 from legoclf.convert.verify_paths import Answer, GraphPath, NotHereError, Runner
 from legoclf.errors import LegoclfError
+from legoclf.golden import novelty_difference
 from legoclf.novelty import NoveltyRule, judge
 from legoclf.progress import Progress
 
@@ -93,9 +94,7 @@ class Comparison:
         wanted, expected_unknown = self._novelty(expected)
         if novelty is None or wanted is None:
             return none, none, ~none
-        with np.errstate(invalid="ignore"):
-            shares = _largest(novelty[:, None], wanted[:, None]) / np.maximum(1, np.abs(wanted))
-        self.novelty = max(self.novelty or 0.0, _finite(shares))
+        self.novelty = max(self.novelty or 0.0, novelty_difference(novelty, wanted))
         if unknown is None or expected_unknown is None:
             return none, none, np.isfinite(novelty)
         return unknown, expected_unknown, np.isfinite(novelty)

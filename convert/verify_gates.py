@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from legoclf.convert.verify_paths import FAMILIES, FP16, INT8
 from legoclf.errors import UsageError
+from legoclf.golden import NOVELTY_BOUND_FP32
 
 if TYPE_CHECKING:
     from legoclf.convert.verify_compare import Comparison
@@ -57,7 +58,7 @@ class Limits:
         default_factory=lambda: _per_family(fp32=1e-4, fp16=inf, int8=inf)
     )
     max_novelty_difference: Mapping[str, float] = field(
-        default_factory=lambda: _per_family(fp32=1e-4, fp16=inf, int8=inf)
+        default_factory=lambda: _per_family(fp32=NOVELTY_BOUND_FP32, fp16=inf, int8=inf)
     )
     min_same_top1: Mapping[str, float] = field(
         default_factory=lambda: _per_family(fp32=1.0, fp16=0.995, int8=0.98)

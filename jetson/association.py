@@ -77,5 +77,20 @@ def centre(box: Box) -> Tuple[float, float]:
     return box.x + box.width / 2.0, box.y + box.height / 2.0
 
 
+def within(value: float, low: float, high: float) -> float:
+    """The nearest value between two; their mean if they are the wrong way round."""
+    return (low + high) / 2.0 if low > high else max(low, min(value, high))
+
+
+def overlap(one: Box, other: Box) -> bool:
+    """Whether two boxes have a pixel in common."""
+    return (
+        one.x < other.x + other.width
+        and other.x < one.x + one.width
+        and one.y < other.y + other.height
+        and other.y < one.y + one.height
+    )
+
+
 def _holds(box: Box, x: float, y: float) -> bool:
     return box.x <= x < box.x + box.width and box.y <= y < box.y + box.height

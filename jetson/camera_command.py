@@ -11,7 +11,8 @@ stops or is unplugged is opened again, for ever. Files are read without loss.
 Outputs, as many as wanted, each with its own --output:
     print                     the answer when it changes (default)
     window                    the picture with the answer; q ends
-    jsonl:FILE  csv:FILE      a line for each frame; - is standard output
+    jsonl:FILE  csv:FILE      a line for each frame; - is standard output. Where the bundle tells what it was
+                              not trained on, the JSON has the novelty of the frame, or of each object located
     video:FILE.mp4?fps=30     the picture with the answer, recorded
     mqtt://HOST/TOPIC         a message for each frame; ?on=change for each change alone; mqtts:// is TLS;
                               mqtt://USER@HOST/TOPIC takes the password from LEGOCLF_MQTT_PASSWORD
@@ -231,9 +232,10 @@ def make_view(args: argparse.Namespace, bundle: Bundle, uri: str, is_live: bool)
     if args.locate is None:
         frame_time_s = None if is_live else VIDEO_SECONDS
         return WholeView(bundle.labels, roi, smoothing_options(args, uri), args.top_k, frame_time_s)
+    from legoclf.jetson.count_line import parse_count_line
     from legoclf.jetson.locate import Locator
     from legoclf.jetson.tally import Tally
-    from legoclf.jetson.tracking import Tracker, parse_count_line
+    from legoclf.jetson.tracking import Tracker
 
     line = None if args.count_line is None else parse_count_line(args.count_line)
     aspect = bundle.contract.width / bundle.contract.height

@@ -5,15 +5,17 @@ engine that answers otherwise than its graph. Both look like a bad model. golden
 how much (docs/bundle.md section 4).
 """
 
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import numpy as np
 
 from legoclf.bundle import GOLDEN_FILE, Bundle
 from legoclf.errors import BundleError, LegoclfError
-from legoclf.golden import Golden, read_golden
+from legoclf.golden import Golden, novelty_fault, read_golden
 from legoclf.jetson.frame import Frame
 from legoclf.jetson.preprocessor import check_preprocessing
+from legoclf.novelty import OUTPUT as NOVELTY_NAME
+from legoclf.novelty import NoveltyRule
 
 #: From this compute capability on, TensorRT's FP32 multiplies in TF32, whose mantissa is FP16's.
 TF32_FROM = (8, 0)
@@ -51,27 +53,30 @@ def check_at_start(runtime: Any, bundle: Bundle) -> None:
     # One by one, as golden.npz was made and as a camera's frames come.
     answers = [runtime.run_tensor(tensor[None]) for tensor in golden.tensors]
     found = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
-    reason = network_difference(found, golden, runtime.is_exact)
+    reason = network_difference(found, golden, runtime.is_exact, bundle.novelty)
     if reason:
         raise _mismatch(bundle, runtime.description, reason)
     _check_whole_path(runtime, bundle, golden)
 
 
-def network_difference(answers: Dict[str, np.ndarray], golden: Golden, is_exact: bool) -> str:
+def network_difference(
+    answers: Dict[str, np.ndarray], golden: Golden, is_exact: bool, rule: Optional[NoveltyRule] = None
+) -> str:
     """Why a network's answers to the golden tensors are not the golden ones; empty if they are.
 
     Args:
-        answers: ``logits`` and ``probabilities``, float32 [N, C].
+        answers: ``logits`` and ``probabilities``, float32 [N, C], and ``novelty``, [N], where there is one.
         is_exact: the network computes in full FP32, and its logits are judged; else its probabilities are.
+        rule: the bundle's, by which an image may be unknown.
     """
     name = "logits" if is_exact else "probabilities"
     bound = golden.bound_logits_fp32 if is_exact else golden.bound_probabilities_fp16
     expected = golden.logits if is_exact else golden.probabilities
-    finite = all(np.isfinite(array).all() for array in answers.values())
+    finite = all(np.isfinite(array).all() for key, array in answers.items() if key != NOVELTY_NAME)
     worst = float(np.abs(answers[name].astype(np.float64) - expected).max()) if finite else np.inf
     changed = int((answers["probabilities"].argmax(axis=1) != golden.probabilities.argmax(axis=1)).sum())
     if worst <= bound and not changed:
-        return ""
+        return novelty_fault(answers, golden, rule, is_exact)
     return "{} of {} golden images get another label, {} differ by {:.2g} at most (bound {:.2g})".format(
         changed, len(golden.tensors), name, worst, bound
     )

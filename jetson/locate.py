@@ -5,7 +5,9 @@ The call order of the live loop, with roi always (x, y, width, height) in pixels
     locator = Locator(LocatorOptions(method="contours"), aspect=contract.width / contract.height)
     found = locator.find(bgr)                                # every frame, in one thread
     answers = runtime.classify(frame, rois=found.crops)      # one batch
-    tracks = tracker.update(found.boxes, answers.probabilities, answers.is_novel, found.covers)
+    tracks = tracker.update(
+        found.boxes, answers.probabilities, answers.is_novel, found.covers, answers.novelty
+    )
     tally.add(tracks)
 
 Two methods. `contours` needs no memory: the table is of one colour (any), and its light may be uneven.

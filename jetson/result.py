@@ -60,7 +60,10 @@ def capture_time(result: Result) -> str:
 
 
 def as_record(result: Result) -> Dict[str, Any]:
-    """The result as a JSON object; what there is none of is left out."""
+    """The result as a JSON object; what there is none of is left out.
+
+    ``novelty`` and ``novel`` are the frame's, or, where objects are located, those of each of ``tracks``.
+    """
     record: Dict[str, Any] = {
         "sequence": result.sequence,
         "time": capture_time(result),
@@ -81,7 +84,7 @@ def as_record(result: Result) -> Dict[str, Any]:
 
 
 def _track_record(track: Any) -> Dict[str, Any]:
-    return {
+    record = {
         "id": track.id,
         "box": [int(side) for side in track.box],
         "label": track.label,
@@ -89,3 +92,6 @@ def _track_record(track: Any) -> Dict[str, Any]:
         "counted": bool(track.counted),
         "newly_counted": bool(track.newly_counted),
     }
+    if track.novelty is not None:
+        record.update(novelty=json_novelty(track.novelty), novel=bool(track.is_novel))
+    return record

@@ -5,9 +5,10 @@ caller decides; what is then called must be there, so that a release with other 
 """
 
 import importlib
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from legoclf.errors import LegoclfError, printable
+from legoclf.jetson.tensorrt_layers import float_outputs, layers_of
 from legoclf.jetson.tensorrt_runtime import Engine, NvidiaLog, Shape, create
 
 MODULES = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
@@ -180,18 +181,20 @@ class Build(object):
         self._config.set_flag(getattr(self._trt.BuilderFlag, precision))
         return bool(getattr(self._builder, "platform_has_fast_" + precision.lower()))
 
-    def keep_fp32(self, names: Iterable[str]) -> List[str]:
-        """Let layers stay FP32 in an FP16 build, results included; the names that no layer bears."""
+    def keep_fp32(self, names: Iterable[str], nodes: Sequence[Tuple[str, Sequence[str]]]) -> List[str]:
+        """Let nodes stay FP32 in an FP16 build, results included; the names of those that have no layer.
+
+        Args:
+            nodes: of the ONNX that was parsed, all of them: each one's name and those of its outputs.
+        """
         self._config.set_flag(self._trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
-        left = set(names)
-        for index in range(self._network.num_layers):
-            layer = self._network.get_layer(index)
-            if layer.name in names:
+        layers = [self._network.get_layer(index) for index in range(self._network.num_layers)]
+        found = layers_of(layers, nodes, names)
+        for layer in (layer for its in found.values() for layer in its):
+            for output in float_outputs(layer):
                 layer.precision = self._trt.DataType.FLOAT
-                for output in range(layer.num_outputs):
-                    layer.set_output_type(output, self._trt.DataType.FLOAT)
-                left.discard(layer.name)
-        return sorted(left)
+                layer.set_output_type(output, self._trt.DataType.FLOAT)
+        return sorted(name for name, its in found.items() if not its)
 
     def set_profile(self, name: str, shapes: Tuple[Shape, Shape, Shape]) -> None:
         """The smallest, the optimal and the largest shape of a dynamic input."""

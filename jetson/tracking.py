@@ -11,8 +11,9 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from legoclf.errors import UsageError, check_range
-from legoclf.jetson.association import centre, match, settle
+from legoclf.errors import check_range
+from legoclf.jetson.association import centre, match, overlap, settle, within
+from legoclf.jetson.count_line import CountLine
 from legoclf.jetson.locate import Box
 from legoclf.jetson.result import UNKNOWN
 
@@ -21,13 +22,6 @@ VELOCITY_WEIGHT = 0.5
 
 #: An object that moves by less than this share of its size a frame is at rest: its box only trembles.
 REST_SHARE = 0.02
-
-
-class CountLine(NamedTuple):
-    """A line across the frame: ``axis`` x or y, at ``position_px`` from the frame's left or upper edge."""
-
-    axis: str
-    position_px: float
 
 
 class TrackerOptions(NamedTuple):
@@ -61,6 +55,7 @@ class Track(NamedTuple):
     age: frames since it was first seen, that one included.
     counted: whether it has been counted; newly_counted: whether by this very frame.
     is_novel: it is `unknown` because most looks were novel.
+    novelty: the mean of all its looks so far, until it is counted; None where the network gives none.
     """
 
     id: int
@@ -71,6 +66,7 @@ class Track(NamedTuple):
     counted: bool
     newly_counted: bool
     is_novel: bool = False
+    novelty: Optional[float] = None
 
 
 class Tracker:
@@ -94,6 +90,7 @@ class Tracker:
         probabilities: np.ndarray,
         novel: Optional[Sequence[bool]] = None,
         covers: Sequence[Box] = (),
+        novelty: Optional[Sequence[float]] = None,
     ) -> List[Track]:
         """Take what one frame shows; to be called for every frame, for one that shows nothing too.
 
@@ -102,6 +99,7 @@ class Tracker:
             probabilities: float [N, C].
             novel: for each box whether it is unlike all that was trained on.
             covers: what may hide objects, as :class:`legoclf.jetson.locate.Found` has it.
+            novelty: of each box, [N], larger for what is less like that.
 
         Returns:
             The objects that are seen, oldest first; those that are one box with another among them.
@@ -112,7 +110,9 @@ class Tracker:
                     list(probabilities.shape), [len(boxes), len(self._labels)]
                 )
             )
-        novelty = [False] * len(boxes) if novel is None else list(novel)
+        are_novel = [False] * len(boxes) if novel is None else list(novel)
+        novelties: List[Optional[float]] = [None] * len(boxes) if novelty is None else list(novelty)
+        looks = [_Look(*each) for each in zip(probabilities, are_novel, novelties)]
         for known in self._objects:
             known.expect()
         places = np.array([known.place for known in self._objects], float).reshape(-1, 4)
@@ -123,7 +123,7 @@ class Tracker:
         for number, known in enumerate(self._objects):
             if number in seen:
                 box = seen[number]
-                known.see(boxes[box], probabilities[box], novelty[box], self.options)
+                known.see(boxes[box], looks[box], self.options)
             elif number in shared:
                 known.share(boxes[shared[number]])
             else:
@@ -133,10 +133,18 @@ class Tracker:
             if box not in taken:
                 self._last_id += 1
                 newcomer = _Object(self._last_id, boxes[box], probabilities.shape[1])
-                newcomer.see(boxes[box], probabilities[box], novelty[box], self.options)
+                newcomer.see(boxes[box], looks[box], self.options)
                 self._objects.append(newcomer)
         self._objects = [known for known in self._objects if known.is_here(self.options)]
         return [known.track(self._labels) for known in self._objects if known.box is not None]
+
+
+class _Look(NamedTuple):
+    """One look at an object: probabilities float [C], whether it is novel, and how much."""
+
+    probabilities: np.ndarray
+    is_novel: bool
+    novelty: Optional[float]
 
 
 class _Object:
@@ -157,6 +165,7 @@ class _Object:
         self._looks = 0
         self._novel_looks = 0
         self._is_novel = False
+        self._novelty: Optional[float] = None
         self._best: Optional[int] = None
         self._probability = 0.0
         self._steady_looks = 0
@@ -179,7 +188,7 @@ class _Object:
             self.x += across
             self.y += down
 
-    def see(self, box: Box, probabilities: np.ndarray, novel: bool, options: TrackerOptions) -> None:
+    def see(self, box: Box, look: _Look, options: TrackerOptions) -> None:
         """The object is this box of the frame."""
         self.box = box
         self.x, self.y = centre(box)
@@ -188,13 +197,13 @@ class _Object:
         self._measure_velocity()
         self._missed_frames = self._unseen_frames = self.hidden_frames = 0
         if not self._counted:
-            self._look(probabilities, novel, options)
+            self._look(look, options)
             self._count(options)
 
     def share(self, box: Box) -> None:
         """The object is somewhere in this box, with another."""
-        self.x = _within(self.x, box.x + self.width / 2.0, box.x + box.width - self.width / 2.0)
-        self.y = _within(self.y, box.y + self.height / 2.0, box.y + box.height - self.height / 2.0)
+        self.x = within(self.x, box.x + self.width / 2.0, box.x + box.width - self.width / 2.0)
+        self.y = within(self.y, box.y + self.height / 2.0, box.y + box.height - self.height / 2.0)
         self.box = self._expected_box()
         self.hidden_frames += 1
         self._unseen_frames += 1
@@ -202,7 +211,7 @@ class _Object:
     def lose(self, covers: Sequence[Box]) -> None:
         """The frame does not show the object; it is hidden if a cover lies over its place."""
         self._unseen_frames += 1
-        if any(_overlap(self._expected_box(), cover) for cover in covers):
+        if any(overlap(self._expected_box(), cover) for cover in covers):
             self.hidden_frames += 1
         else:
             self._missed_frames += 1
@@ -227,6 +236,7 @@ class _Object:
             self._counted,
             self._newly_counted,
             self._is_novel,
+            self._novelty,
         )
 
     def _measure_velocity(self) -> None:
@@ -241,10 +251,13 @@ class _Object:
                 before[1] + weight * (step[1] - before[1]),
             )
 
-    def _look(self, probabilities: np.ndarray, novel: bool, options: TrackerOptions) -> None:
-        self._total += probabilities
+    def _look(self, look: _Look, options: TrackerOptions) -> None:
+        self._total += look.probabilities
         self._looks += 1
-        self._novel_looks += bool(novel)
+        self._novel_looks += bool(look.is_novel)
+        if look.novelty is not None:
+            before = 0.0 if self._novelty is None else self._novelty
+            self._novelty = before + (float(look.novelty) - before) / self._looks
         likeliest = int(np.argmax(self._total))
         self._probability = float(self._total[likeliest]) / self._looks
         self._is_novel = 2 * self._novel_looks > self._looks
@@ -265,36 +278,6 @@ class _Object:
     def _expected_box(self) -> Box:
         left, top = self.x - self.width / 2.0, self.y - self.height / 2.0
         return Box(round(left), round(top), self.width, self.height)
-
-
-def parse_count_line(text: str) -> CountLine:
-    """A line from its flag: ``x=320`` stands upright, ``y=240`` lies, in pixels of the frame.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    axis, _, position = text.partition("=")
-    try:
-        position_px = float(position)
-    except ValueError:
-        position_px = -1.0
-    if axis not in ("x", "y") or not 0 <= position_px < float("inf"):
-        raise UsageError("--count_line: got {!r}, expected x=PIXELS or y=PIXELS, such as x=320".format(text))
-    return CountLine(axis, position_px)
-
-
-def _within(value: float, low: float, high: float) -> float:
-    """The nearest value between two; their mean if they are the wrong way round."""
-    return (low + high) / 2.0 if low > high else max(low, min(value, high))
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return (
-        one.x < other.x + other.width
-        and other.x < one.x + one.width
-        and one.y < other.y + other.height
-        and other.y < one.y + one.height
-    )
 
 
 def _check_options(options: TrackerOptions) -> None:

@@ -119,7 +119,7 @@ class ObjectView(object):
         found = look.found
         assert found is not None
         tracks: List[Any] = self._tracker.update(
-            found.boxes, answers.probabilities, answers.is_novel, found.covers
+            found.boxes, answers.probabilities, answers.is_novel, found.covers, answers.novelty
         )
         self._tally.add(tracks)
         largest = max(tracks, key=lambda track: track.box.width * track.box.height, default=None)

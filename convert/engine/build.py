@@ -195,7 +195,7 @@ def _set_precision(api: TensorRTApi, build: Build, model: OnnxSummary, config: B
         if not build.allow(flag):
             notes.append("this GPU has no fast {}: expect no gain from it".format(flag))
     if config.precision == "fp16" and config.keep_fp32:
-        missing = build.keep_fp32(config.keep_fp32)
+        missing = build.keep_fp32(config.keep_fp32, model.outputs)
         if missing:
             notes.append(
                 "{} has no layers named {}: they may run in FP16".format(api.name, ", ".join(missing))

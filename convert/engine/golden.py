@@ -4,9 +4,10 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 import numpy as np
 
-from legoclf.golden import Golden
+from legoclf.golden import Golden, novelty_difference, novelty_fault
 from legoclf.jetson.golden_check import TF32_FROM
 from legoclf.novelty import OUTPUT as NOVELTY_NAME
+from legoclf.novelty import NoveltyRule
 
 
 class Verification(NamedTuple):
@@ -16,6 +17,9 @@ class Verification(NamedTuple):
     top1_changed: how many got another top-1; none may.
     logits_difference, probability_difference: the largest; None if an answer is not a finite number.
     judged_by: ``logits`` or ``probabilities``: which of them must be within ``bound``.
+    novelty_difference: the largest, of a novelty beyond 1 as a share of it; None if one is not a finite
+        number, or the engine or golden.npz has none.
+    novelty_fault: what is wrong with the novelty; empty if nothing is.
     """
 
     images: int
@@ -25,15 +29,18 @@ class Verification(NamedTuple):
     judged_by: str
     bound: float
     passed: bool
+    novelty_difference: Optional[float] = None
+    novelty_fault: str = ""
 
     def __str__(self) -> str:
         measured = self.logits_difference if self.judged_by == "logits" else self.probability_difference
-        return "{} of {} top-1 changed, {} differ by {} at most (bound {:.2g})".format(
+        return "{} of {} top-1 changed, {} differ by {} at most (bound {:.2g}){}".format(
             self.top1_changed,
             self.images,
             self.judged_by,
             "more than can be told" if measured is None else "{:.2g}".format(measured),
             self.bound,
+            self.novelty_fault and "; " + self.novelty_fault,
         )
 
 
@@ -43,16 +50,22 @@ def verify_engine(
     precision: str,
     compute_capability: str,
     probability_bound: Optional[float] = None,
+    rule: Optional[NoveltyRule] = None,
 ) -> Verification:
     """Run the golden tensors and compare.
 
     FP32 is held to ``bound_logits_fp32`` where the GPU multiplies in FP32. Where it has TF32, and for
-    FP16 and INT8, it is held to ``bound_probabilities_fp16``. Top-1 must be the same in any case.
+    FP16 and INT8, it is held to ``bound_probabilities_fp16``. Top-1 must be the same in any case. The novelty
+    is judged by :func:`legoclf.golden.novelty_fault`.
 
     Args:
         session: an open TensorRTSession.
         compute_capability: of the GPU, as ``5.3``.
         probability_bound: instead of golden.npz's.
+        rule: the bundle's, by which an image may be unknown.
+
+    Raises:
+        LegoclfError: the engine does not run, or its novelty is not one number an image.
     """
     answers = run_all(session, golden.tensors)
     exact = precision == "fp32" and tuple(int(part) for part in compute_capability.split(".")) < TF32_FROM
@@ -62,9 +75,9 @@ def verify_engine(
     bound = golden.bound_probabilities_fp16 if probability_bound is None else probability_bound
     if exact:
         bound = golden.bound_logits_fp32
+    fault = novelty_fault(answers, golden, rule, exact)
     # All must be numbers: an engine that overflows may still put the right name first.
     finite = logits is not None and probabilities is not None
-    finite = finite and bool(np.isfinite(answers.get(NOVELTY_NAME, 0.0)).all())
     measured = logits if exact else probabilities
     return Verification(
         images=len(golden.tensors),
@@ -73,7 +86,11 @@ def verify_engine(
         probability_difference=probabilities,
         judged_by="logits" if exact else "probabilities",
         bound=bound,
-        passed=bool(finite and measured is not None and measured <= bound and not changed.any()),
+        passed=bool(
+            finite and measured is not None and measured <= bound and not changed.any() and not fault
+        ),
+        novelty_difference=_novelty_difference(answers, golden),
+        novelty_fault=fault,
     )
 
 
@@ -102,4 +119,12 @@ def repeated(tensors: np.ndarray, count: int) -> np.ndarray:
 def _largest(answer: np.ndarray, expected: np.ndarray) -> Optional[float]:
     """The largest difference; None where it is not a finite number."""
     worst = float(np.abs(answer.astype(np.float64) - expected).max())
+    return worst if np.isfinite(worst) else None
+
+
+def _novelty_difference(answers: Dict[str, np.ndarray], golden: Golden) -> Optional[float]:
+    novelty = answers.get(NOVELTY_NAME)
+    if novelty is None or golden.novelty is None:
+        return None
+    worst = novelty_difference(novelty.reshape(len(golden.novelty)), golden.novelty)
     return worst if np.isfinite(worst) else None

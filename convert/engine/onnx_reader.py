@@ -31,10 +31,12 @@ _MOST_NUMBERS = 1024
 class OnnxSummary(NamedTuple):
     """Attributes:
     nodes: (name, operator) of each node, in the graph's order.
+    outputs: (name, names of its outputs) of each node, in the same order.
     half_weights: whether any weight is FP16: the graph is typed for FP16.
     """
 
     nodes: List[Tuple[str, str]]
+    outputs: List[Tuple[str, List[str]]]
     half_weights: bool
 
     @property
@@ -97,6 +99,7 @@ def summarise(onnx: bytes) -> OnnxSummary:
     graph = read_graph(onnx)
     return OnnxSummary(
         [(node.name, node.operator) for node in graph.nodes],
+        [(node.name, node.outputs) for node in graph.nodes],
         any(weight.element == FLOAT16 for weight in graph.weights),
     )
 

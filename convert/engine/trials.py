@@ -174,7 +174,12 @@ def _checked(plan: Plan, trial: Trial, api: TensorRTApi, cuda: Any, say: Callabl
     try:
         with open_session(engine, api, cuda) as session:
             verification = verify_engine(
-                session, golden, trial.precision, plan.machine.compute_capability, plan.probability_bound
+                session,
+                golden,
+                trial.precision,
+                plan.machine.compute_capability,
+                plan.probability_bound,
+                plan.bundle.novelty,
             )
             timing = measure(session, repeated(golden.tensors, session.batch_sizes[1]))
     except LegoclfError as error:

@@ -199,11 +199,17 @@ def answer_record(result: Result, now: float) -> Dict[str, Any]:
     if result.roi is not None:
         record["roi"] = [int(side) for side in result.roi]
     if result.tracks is not None:
-        record["objects"] = [
-            {"label": track.label, "probability": round(float(track.probability), 4)}
-            for track in result.tracks[:MOST_TRACKS]
-        ]
+        record["objects"] = [_object_record(track) for track in result.tracks[:MOST_TRACKS]]
         record["counted"] = {label: count for label, count in (result.counts or {}).items() if count}
+    return record
+
+
+def _object_record(track: Any) -> Dict[str, Any]:
+    record: Dict[str, Any] = {"label": track.label, "probability": round(float(track.probability), 4)}
+    if track.novelty is not None:
+        record["novelty"] = json_novelty(track.novelty)
+    if track.is_novel:
+        record["novel"] = True
     return record
 
 

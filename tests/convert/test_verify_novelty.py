@@ -1,6 +1,7 @@
 """`legoclf verify` compares the novelty of the graphs, and what is unknown by it."""
 
 import dataclasses
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -84,9 +85,30 @@ def test_a_novelty_that_is_another_fails_where_it_is_fp32(bundle: Bundle) -> Non
     # The others are compared with model.onnx: it is they that differ from it.
     result = verify(changed_onnx(bundle, "model.onnx", moved(0.01)))
     assert failed(result) == [
+        "golden novelty, ONNX",
         "frozen graph against ONNX: novelty",
         "SavedModel against ONNX: novelty",
     ]
+
+
+def test_a_graph_that_has_lost_its_novelty_fails(bundle: Bundle) -> None:
+    def lose(model: Any) -> None:
+        (output,) = [value for value in model.graph.output if value.name == "novelty"]
+        model.graph.output.remove(output)
+
+    result = verify(changed_onnx(bundle, "model.onnx", lose))
+    assert failed(result) == ["golden novelty, ONNX"]
+    assert result.checks[-1].passed
+
+
+def test_a_golden_file_without_novelty_is_not_judged_by_it(bundle: Bundle) -> None:
+    with np.load(bundle.file("golden.npz")) as stored:
+        arrays = {name: stored[name] for name in stored.files if name != "novelty"}
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, **arrays)
+    result = verify(with_file(bundle, "golden.npz", content.getvalue()))
+    assert failed(result) == []
+    assert "golden novelty, ONNX" not in [check.name for check in result.checks]
 
 
 def test_limits_decide(whole: Bundle) -> None:

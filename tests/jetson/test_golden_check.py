@@ -6,6 +6,7 @@ import os
 import fake_cuda
 import fake_kernels
 import fake_tensorrt
+import novel_bundle
 import numpy as np
 import pytest
 import tiny_bundle
@@ -26,6 +27,7 @@ from legoclf.jetson.frame import Frame
 from legoclf.jetson.golden_check import GoldenMismatch, network_difference
 from legoclf.jetson.runtime import open_runtime
 from legoclf.jetson.tensorrt_api import TensorRTApi
+from legoclf.session import OnnxRuntimeSession
 
 
 @pytest.fixture
@@ -236,6 +238,64 @@ def test_an_answer_that_is_no_number_is_told(bundle, value, name, is_exact):
     found = answers(golden)
     found[name][2, 1] = value
     assert "differ by inf" in network_difference(found, golden, is_exact)
+
+
+# The novelty
+
+
+@pytest.fixture
+def novel(tmp_path):
+    """A bundle whose graph gives a novelty, with that of the golden images."""
+    return with_golden_novelty(Bundle.open(novel_bundle.write_bundle(tmp_path / "novel.bundle")))
+
+
+def with_golden_novelty(bundle, more=0.0):
+    """The bundle with the novelty of its golden images, and so much more, in golden.npz."""
+    session = OnnxRuntimeSession(bundle.file("model.onnx"))
+    novelty = session.run(read_golden(bundle).tensors, ["novelty"])["novelty"]
+    return with_golden(bundle, novelty=novelty + np.float32(more))
+
+
+def test_a_graph_with_the_golden_novelty_starts(novel):
+    assert read_golden(novel).novelty is not None
+    with open_runtime(novel, "onnxruntime") as runtime:
+        assert runtime.is_exact
+
+
+def test_another_novelty_than_the_golden_one_is_stopped_in_one_line(novel):
+    other = with_golden_novelty(novel, 0.5)
+    with pytest.raises(GoldenMismatch, match=r"its novelty differs by .* \(bound 0.001\)") as raised:
+        open_runtime(other, "onnxruntime")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_an_engine_with_the_golden_novelty_starts(device, novel, precision):
+    device(novel, novel_bundle.with_novelty(tiny_bundle.graph(batch=1)), precision)
+    with open_runtime(novel, "tensorrt") as runtime:
+        assert runtime.missing_novelty() == ""
+
+
+def test_an_fp16_engine_to_which_known_images_are_unknown_is_stopped(device, novel):
+    device(novel, novel_bundle.with_novelty(tiny_bundle.graph(batch=1)), "fp16")
+    unlike = with_golden(novel, novelty=np.zeros(4, np.float32))
+    rule = novel_bundle.RULE._replace(threshold=-1.0)
+    with pytest.raises(GoldenMismatch, match="FP16 .*: [1-4] of 4 golden images are unknown that should not"):
+        open_runtime(unlike._replace(novelty=novel_bundle.RULE), "tensorrt")
+    with open_runtime(unlike._replace(novelty=rule), "tensorrt"):
+        pass  # unknown to both
+
+
+def test_an_engine_without_novelty_is_not_judged_by_it(device, novel):
+    device(novel, tiny_bundle.graph(batch=1))
+    with open_runtime(novel, "tensorrt", say=[].append) as runtime:
+        assert "has no output 'novelty'" in runtime.missing_novelty()
+
+
+def test_a_novelty_that_is_no_number_is_told(bundle):
+    golden = read_golden(bundle)
+    found = answers(golden, novelty=np.float32([0, np.nan, 0, 0]))
+    assert network_difference(found, golden, True) == "its novelty is not a finite number"
 
 
 # A golden.npz that cannot be used

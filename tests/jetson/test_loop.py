@@ -456,6 +456,7 @@ def test_objects_that_are_novel_are_counted_as_unknown():
         look = Look(boxes, None, Found(boxes, boxes, []))
         result = view.conclude(Answered(fake_live.frame(number), look, answers))
     assert [(track.label, track.is_novel) for track in result.tracks] == [("a", False), ("unknown", True)]
+    assert [track.novelty for track in result.tracks] == [0.0, 9.0]
     assert {label: count for label, count in tally.counts.items() if count} == {"a": 1, "unknown": 1}
     assert (result.label, result.is_novel) == ("unknown", True)  # the larger one
 

@@ -19,9 +19,9 @@ import pytest
 from legoclf.errors import LegoclfError, UsageError
 from legoclf.jetson.outputs import make_output, make_outputs
 
-Track = namedtuple("Track", "id box label probability age counted newly_counted")
-RED = Track(7, (1, 2, 3, 4), "a", 0.75, 9, True, True)
-BLUE = Track(8, (5, 6, 7, 8), "unknown", 0.5, 3, False, False)
+Track = namedtuple("Track", "id box label probability age counted newly_counted is_novel novelty")
+RED = Track(7, (1, 2, 3, 4), "a", 0.75, 9, True, True, False, None)
+BLUE = Track(8, (5, 6, 7, 8), "unknown", 0.5, 3, False, False, False, None)
 
 
 def written(spec, results, **settings):
@@ -112,6 +112,15 @@ def test_json_lines_hold_each_object(tmp_path):
         }
     ]
     assert record["counts"] == {"a": 1, "b": 0}
+
+
+def test_json_lines_hold_the_novelty_of_each_object_where_there_is_one(tmp_path):
+    path = tmp_path / "x.jsonl"
+    known, strange = RED._replace(novelty=0.1234567), BLUE._replace(novelty=float("nan"), is_novel=True)
+    written("jsonl:{}".format(path), [fake_live.result(tracks=[known, strange])])
+    first, second = json.loads(path.read_text())["tracks"]
+    assert (first["novelty"], first["novel"]) == (0.123457, False)
+    assert (second["novelty"], second["novel"]) == (None, True)
 
 
 def test_a_csv_has_a_row_for_each_result_below_the_names(tmp_path):

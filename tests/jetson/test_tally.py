@@ -9,9 +9,10 @@ cv2 = pytest.importorskip("cv2")
 
 from table_scene import COLOURS, Painter, Table, Thing  # noqa: E402
 
+from legoclf.jetson.count_line import parse_count_line  # noqa: E402
 from legoclf.jetson.locate import METHODS, Box, Locator, LocatorOptions  # noqa: E402
 from legoclf.jetson.tally import Tally  # noqa: E402
-from legoclf.jetson.tracking import Track, Tracker, TrackerOptions, parse_count_line  # noqa: E402
+from legoclf.jetson.tracking import Track, Tracker, TrackerOptions  # noqa: E402
 
 LABELS = ["red", "blue", "yellow", "green", "black"]
 
@@ -108,12 +109,22 @@ def true_counts(things):
 BELT = Table(240, 320, colour=(200, 190, 205), slope=(0.12, -0.05), noise_levels=6, shadow_blur_px=2)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("count_line", [None, "x=160"])
-def test_25_objects_on_a_belt_are_counted_exactly(method, count_line):
+@pytest.mark.parametrize(
+    ("method", "count_line", "step_px"),
+    [
+        ("contours", None, 10),
+        ("background", "x=160", 10),
+        *(
+            pytest.param(method, count_line, 7, marks=pytest.mark.slow)
+            for method in METHODS
+            for count_line in (None, "x=160")
+        ),
+    ],
+)
+def test_25_objects_on_a_belt_are_counted_exactly(method, count_line, step_px):
     things = belt(25, seed=3)
     options = TrackerOptions(count_line=None if count_line is None else parse_count_line(count_line))
-    tally, ids = count_belt(things, BELT, method, 7, options)
+    tally, ids = count_belt(things, BELT, method, step_px, options)
     assert tally.counts == true_counts(things)
     assert len(ids) == 25
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from legoclf.errors import UsageError
+from legoclf.jetson.count_line import CountLine
 from legoclf.jetson.locate import Box
 from legoclf.jetson.result import UNKNOWN
-from legoclf.jetson.tracking import CountLine, Tracker, TrackerOptions, parse_count_line
+from legoclf.jetson.tracking import Tracker, TrackerOptions
 
 LABELS = ["red", "blue", "green"]
 RED, BLUE, GREEN = np.float32([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]])
@@ -90,6 +91,24 @@ def test_an_object_novel_in_most_of_its_looks_is_unknown(novel, label):
     for look in range(3):
         (track,) = show(tracker, (box_at(100), RED), novel=[look < novel])
     assert track.label == label
+
+
+def test_an_objects_novelty_is_the_mean_of_its_looks_until_it_is_counted():
+    tracker = Tracker(LABELS, TrackerOptions(min_frames=3))
+    looks = [show(tracker, (box_at(100), RED), novelty=[novelty])[0] for novelty in (1.0, 2.0, 6.0, 99.0)]
+    assert [track.novelty for track in looks] == [1.0, 1.5, 3.0, 3.0]
+    assert [track.counted for track in looks] == [False, False, True, True]
+
+
+def test_each_object_has_the_novelty_of_its_own_box():
+    tracker = Tracker(LABELS)
+    show(tracker, (box_at(100), RED), (box_at(400), BLUE), novelty=np.float32([1, 5]))
+    tracks = show(tracker, (box_at(402), BLUE), (box_at(102), RED), novelty=np.float32([7, 3]))
+    assert [(track.id, track.novelty) for track in tracks] == [(1, 2.0), (2, 6.0)]
+
+
+def test_an_object_has_no_novelty_where_the_network_gives_none():
+    assert show(Tracker(LABELS), (box_at(100), RED))[0].novelty is None
 
 
 @pytest.mark.parametrize(("missed", "same"), [(6, True), (7, False)])
@@ -271,17 +290,6 @@ def test_one_that_crosses_the_line_before_its_label_is_steady_is_counted_later()
     tracker = Tracker(LABELS, LINE)
     tracks = [show(tracker, (box_at(290 + 20 * step), RED))[0] for step in range(5)]
     assert [track.newly_counted for track in tracks] == [False, False, True, False, False]
-
-
-def test_lines_are_read_from_their_flag():
-    assert parse_count_line("x=320") == CountLine("x", 320.0)
-    assert parse_count_line("y=0") == CountLine("y", 0.0)
-
-
-@pytest.mark.parametrize("text", ["", "320", "z=3", "x=", "x=-1", "x=nan", "x=inf", "x=1=2"])
-def test_another_line_is_refused(text):
-    with pytest.raises(UsageError, match="--count_line"):
-        parse_count_line(text)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import hashlib
 import os
 import signal
 import time
-from typing import Any, Callable, ClassVar, Dict, Optional, Tuple
+from typing import Any, Callable, ClassVar, Dict, List, Optional, Tuple
 
 from fake_tensorrt_config import IBuilderConfig, IOptimizationProfile
 from fake_tensorrt_engine import ICudaEngine
@@ -89,7 +89,7 @@ class Builder(Behaviour):
         return plan
 
     def _tell(self, network: INetworkDefinition) -> None:
-        sizes = {"layers": network.num_layers, "inputs": network.num_inputs, "outputs": network.num_outputs}
+        sizes = {"layers": len(network.fused), "inputs": network.num_inputs, "outputs": network.num_outputs}
         for severity, line in _BUILD_LINES if self.release.settings.log_build else ():
             self.release.log(self.logger, severity, line.format(**sizes))
 
@@ -106,7 +106,7 @@ class Builder(Behaviour):
                 "10: [optimizer.cpp::computeCosts::1855] Error Code 10: Internal Error (Could not find any "
                 "implementation for node {}.)"
             )
-            return text.format(network.layers[0].name)
+            return text.format(network.fused[0].name)
         if settings.build_fails:
             return (
                 "2: [builder.cpp::buildSerializedNetwork::609] Error Code 2: Internal Error (Assertion "
@@ -128,8 +128,8 @@ def _report_progress(network: INetworkDefinition, config: IBuilderConfig) -> boo
     monitor, going = config.progress_monitor, True
     if monitor is not None:
         call_back = network.release.call_back
-        call_back(monitor, "phase_start", "Building Engine", None, network.num_layers)
-        for step in range(network.num_layers):
+        call_back(monitor, "phase_start", "Building Engine", None, len(network.fused))
+        for step in range(len(network.fused)):
             going = going and bool(call_back(monitor, "step_complete", "Building Engine", step))
         call_back(monitor, "phase_finish", "Building Engine")
     return going
@@ -197,14 +197,20 @@ def _reach_refusal(network: INetworkDefinition, config: IBuilderConfig) -> Optio
     return None
 
 
+def _fp32_nodes(network: INetworkDefinition) -> List[str]:
+    """The nodes of which every layer was told to stay FP32; a constant is stored as who takes it wants it."""
+    float32 = network.release.enum("DataType.FLOAT")
+    computing = [layer for layer in network.layers if layer.kind != "CONSTANT"]
+    free = {layer.node for layer in computing if not (layer.precision_is_set and layer.precision == float32)}
+    return [layer.node for layer in computing if layer.is_main and layer.node not in free]
+
+
 def _plan(network: INetworkDefinition, config: IBuilderConfig) -> Plan:
     release = network.release
     flags = [name for name in release.facts.enums.get("BuilderFlag", {}) if config.has_flag(name)]
     weak = "int8" if "INT8" in flags else "fp16" if "FP16" in flags else "fp32"
     # Without one of these a layer's precision is a wish that the builder may pass over.
     constrained = {"OBEY_PRECISION_CONSTRAINTS", "PREFER_PRECISION_CONSTRAINTS", "STRICT_TYPES"} & set(flags)
-    float32 = release.enum("DataType.FLOAT")
-    kept = [layer.name for layer in network.layers if layer.precision_is_set and layer.precision == float32]
     return Plan(
         onnx=network.onnx,
         release=release.facts.release,
@@ -219,8 +225,8 @@ def _plan(network: INetworkDefinition, config: IBuilderConfig) -> Plan:
             {name: [list(shape) for shape in shapes] for name, shapes in one.shapes.items()}
             for one in config.profiles
         ],
-        layers=[[layer.name, layer.type.name] for layer in network.layers],
-        fp32_layers=kept if constrained else [],
+        layers=[[layer.node, layer.type.name] for layer in network.fused],
+        fp32_layers=_fp32_nodes(network) if constrained else [],
         workspace=config.workspace,
         optimization_level=config.builder_optimization_level,
         dla_core=config.DLA_core,

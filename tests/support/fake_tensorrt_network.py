@@ -3,16 +3,8 @@
 from typing import Any, ClassVar, Dict, List, Optional
 
 import fake_tensorrt_onnx
+import fake_tensorrt_parser
 from fake_tensorrt_facade import Behaviour, Release, Shape
-
-_LAYERS = {
-    "Conv": "CONVOLUTION", "Clip": "ACTIVATION", "Relu": "ACTIVATION", "Sigmoid": "ACTIVATION",
-    "MaxPool": "POOLING", "AveragePool": "POOLING", "GlobalAveragePool": "REDUCE", "ReduceMean": "REDUCE",
-    "Gemm": "MATRIX_MULTIPLY", "MatMul": "MATRIX_MULTIPLY", "Softmax": "SOFTMAX", "Add": "ELEMENTWISE",
-    "Sub": "ELEMENTWISE", "Mul": "ELEMENTWISE", "Div": "ELEMENTWISE", "Reshape": "SHUFFLE",
-    "Flatten": "SHUFFLE", "Transpose": "SHUFFLE", "Concat": "CONCATENATION", "Constant": "CONSTANT",
-    "QuantizeLinear": "QUANTIZE", "DequantizeLinear": "DEQUANTIZE", "Cast": "CAST",
-}  # fmt: skip
 
 _EXPLICIT_BATCH = (
     'Assertion failed: !mImporterCtx.network()->hasImplicitBatchDimension() && "This version of the ONNX '
@@ -58,11 +50,18 @@ class ITensor(Behaviour):
 class ILayer(Behaviour):
     DEFAULTS: ClassVar[Dict[str, Any]] = {"metadata": "", "num_ranks": 1}
 
-    def __init__(self, release: Release, node: Any, inputs: List[ITensor], outputs: List[ITensor]) -> None:
+    def __init__(
+        self,
+        release: Release,
+        made: fake_tensorrt_parser.Made,
+        inputs: List[ITensor],
+        outputs: List[ITensor],
+    ) -> None:
         super().__init__(release)
-        self.name = node.name
-        self.operator = node.op_type
-        kind = release.enum("LayerType." + _LAYERS.get(node.op_type, "IDENTITY"))
+        self.name = made.name
+        self.node, self.operator = made.node.name, made.node.op_type
+        self.kind, self.is_main = made.kind, made.is_main
+        kind = release.enum("LayerType." + made.kind)
         self.type = release.enum("LayerType.IDENTITY") if kind is None else kind
         self._inputs = inputs
         self._outputs = outputs
@@ -136,11 +135,16 @@ class INetworkDefinition(Behaviour):
         for name, shape, dtype in fake_tensorrt_onnx.shapes_and_dtypes(graph.output):
             tensors[name] = ITensor(release, name, shape, release.enum("DataType." + dtype), "output")
             self.outputs.append(tensors[name])
-        for node in graph.node:
-            for name in node.output:
+        for made in fake_tensorrt_parser.parse(release.facts, model):
+            for name in made.outputs:
                 tensors.setdefault(name, ITensor(release, name, [], release.enum("DataType.FLOAT"), "inner"))
-            given = [tensors[name] for name in node.input if name in tensors]
-            self.layers.append(ILayer(release, node, given, [tensors[name] for name in node.output]))
+            given = [tensors[name] for name in made.inputs if name in tensors]
+            self.layers.append(ILayer(release, made, given, [tensors[name] for name in made.outputs]))
+
+    @property
+    def fused(self) -> List[ILayer]:
+        """A layer for each node, as an engine has them."""
+        return [layer for layer in self.layers if layer.is_main]
 
     @property
     def num_inputs(self) -> int:

@@ -18,7 +18,7 @@ class Plan(NamedTuple):
         dtypes: input or output → member of DataType.
         profiles: one dict a profile, input → [min, opt, max].
         layers: [name, member of LayerType].
-        fp32_layers: nodes that the builder was told to keep in FP32.
+        fp32_layers: nodes that the builder was told to keep in FP32, with all their layers.
         workspace: bytes; None where none was set.
         dla_core: -1 for the GPU.
     """

@@ -117,6 +117,15 @@ def test_a_precision_the_gpu_is_slow_in_is_noted():
     assert notes == ["this GPU has no fast INT8: expect no gain from it"]
 
 
+@pytest.mark.parametrize("release", FLAGS)
+def test_a_dense_layer_kept_in_fp32_is_so_with_its_bias(release):
+    """The parser makes several layers of it, and names one of them after the node."""
+    wishes = {"precision": "fp16", "keep_fp32": ("dense",)}
+    built = build(api_of(release), **wishes)
+    assert built.notes == []
+    assert fake_tensorrt.read_plan(built.plan).fp32_layers == ["dense"]
+
+
 # Workspace, batch
 
 
@@ -367,6 +376,7 @@ def test_the_reader_finds_what_the_onnx_package_finds(made):
     summary = summarise(model)
     nodes = onnx.load_from_string(model).graph.node
     assert summary.nodes == [(node.name, node.op_type) for node in nodes]
+    assert summary.outputs == [(node.name, list(node.output)) for node in nodes]
     assert summary.half_weights is made.get("half", False)
     assert summary.quantised is made.get("quantized", False)
 
@@ -408,6 +418,7 @@ def whole_path(trt, folder):
         batch=(1, 2, 4),
         optimization_level=2,
         dla_core=1,
+        keep_fp32=() if half else ("dense",),
         version_compatible=api.has_version_compatibility,
         hardware_compatible=api.has_hardware_compatibility,
         timing_cache=cache,

@@ -5,6 +5,7 @@ import pytest
 
 from legoclf.convert.engine.golden import run_all, verify_engine
 from legoclf.golden import Golden
+from legoclf.novelty import NoveltyRule
 
 TENSORS = np.arange(5, dtype=np.float32)[:, None, None, None] * np.ones((1, 3, 2, 2), np.float32)
 
@@ -108,6 +109,39 @@ class Novel(Session):
         answers = super().run(batch)
         answers["novelty"] = np.full(len(batch), self.novelty, np.float32)
         return answers
+
+
+RULE = NoveltyRule("distance", 1.0, 0.05)
+
+
+def verify_novelty(novelty, precision="fp16", expected=0.5, rule=RULE):
+    golden = GOLDEN._replace(novelty=np.full(5, expected, np.float32))
+    return verify_engine(Novel(novelty), golden, precision, "5.3", rule=rule)
+
+
+@pytest.mark.parametrize(
+    ("novelty", "precision", "passed"),
+    [
+        (0.5, "fp32", True),
+        (0.501, "fp32", False),
+        (0.51, "fp16", True),
+        (3.0, "fp16", False),  # unknown, and known by golden.npz
+        (3.0, "int8", False),
+    ],
+)
+def test_the_novelty_is_held_to_the_golden_one(novelty, precision, passed):
+    assert verify_novelty(novelty, precision).passed is passed
+
+
+def test_what_is_wrong_with_it_is_told_with_the_figure():
+    result = verify_novelty(3.0)
+    assert result.novelty_difference == 2.5
+    assert "(bound 0.02); 5 of 5 golden images are unknown that should not be" in str(result)
+    assert str(result).endswith("its novelty differs by 2.5")
+
+
+def test_without_a_rule_an_fp16_engine_may_give_any_number():
+    assert verify_novelty(3.0, rule=None).passed
 
 
 @pytest.mark.parametrize(("novelty", "passed"), [(0.5, True), (np.nan, False), (np.inf, False)])

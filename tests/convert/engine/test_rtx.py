@@ -15,8 +15,10 @@ import tiny_onnx  # noqa: E402
 
 from legoclf.convert import fp16, int8, onnx_graph  # noqa: E402
 from legoclf.convert.engine.build import BuildConfig, build_engine, needs_typed_fp16  # noqa: E402
+from legoclf.convert.engine.onnx_reader import summarise  # noqa: E402
 from legoclf.errors import LegoclfError  # noqa: E402
 from legoclf.jetson.tensorrt_api import TensorRTApi  # noqa: E402
+from legoclf.jetson.tensorrt_layers import float_outputs, layers_of  # noqa: E402
 
 #: Any that TensorRT for RTX knows: an RTX 4090's.
 TARGET = BuildConfig(compute_capability="8.9")
@@ -83,6 +85,31 @@ def test_the_parser_names_a_layer_after_each_node_of_the_novelty(api, kind):
     network = build._network
     layers = {network.get_layer(index).name for index in range(network.num_layers)}
     assert {node.name for node in model.graph.node if node.name.startswith("novelty")} <= layers
+
+
+def layers_by_node(api, model):
+    """The names of the layers that NVIDIA's parser makes of each node; and of all that compute."""
+    build = api.new_build(True)
+    content = onnx_graph.serialize(model)
+    assert not build.parse(content)
+    network = build._network
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    outputs = summarise(content).outputs
+    found = layers_of(layers, outputs, [name for name, _ in outputs])
+    computing = [layer.name for layer in layers if layer.type.name != "CONSTANT" and float_outputs(layer)]
+    return {name: [layer.name for layer in its] for name, its in found.items()}, computing
+
+
+@pytest.mark.parametrize("kind", novel_graphs.KINDS)
+def test_every_layer_that_computes_is_of_one_node(api, kind):
+    found, computing = layers_by_node(api, novel_graphs.classifier(novel_graphs.of_kind(kind)))
+    assert sorted(name for its in found.values() for name in its) == sorted(computing)
+
+
+def test_a_dense_layer_has_its_product_and_its_bias(api):
+    found, _ = layers_by_node(api, novel_graphs.classifier(None))
+    assert "head" in found["head"]
+    assert len(found["head"]) > 1
 
 
 def test_a_foreign_operator_is_named_with_its_node(api, onnx_classifier):

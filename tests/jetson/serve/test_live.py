@@ -135,6 +135,18 @@ def test_objects_are_told_with_their_counts_and_boxes_need_not_be(live):
     assert answer["counted"] == {"a": 1}
 
 
+def test_objects_are_told_with_their_novelty_where_there_is_one(live):
+    from legoclf.jetson.locate import Box
+    from legoclf.jetson.tracking import Track
+
+    known = Track(1, Box(1, 1, 2, 2), "a", 0.75, 5, True, False, False, 0.5)
+    strange = Track(2, Box(9, 9, 2, 2), "unknown", 0.75, 5, False, False, True, 3.0)
+    live.write(fake_live.result("a", tracks=[known, strange]))
+    told = live.record(0, 0)["answer"]["objects"]
+    assert [each["novelty"] for each in told] == [0.5, 3.0]
+    assert [each.get("novel", False) for each in told] == [False, True]
+
+
 def test_all_of_it_is_json(live):
     live.write(fake_live.result("a", 0.5)._replace(roi=tuple(np.array([1, 2, 3, 4]))))
     live.on_status(status())
