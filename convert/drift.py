@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from legoclf.convert.fp16 import half_nodes
-from legoclf.convert.fp16_weights import halved
 from legoclf.convert.novelty import NOVELTY_NAME
 from legoclf.convert.onnx_graph import LOGITS_NAME, PROBABILITIES_NAME
-from legoclf.convert.ranges import PRODUCTS, Activations, through_half
+from legoclf.convert.ranges import PRODUCTS, Activations, halve_inputs, through_half
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -205,13 +204,7 @@ def _with_switches(model: ModelProto, halves: Collection[str]) -> tuple[ModelPro
             continue
         twin = type(node)()
         twin.CopyFrom(node)
-        for place, used in enumerate(node.input):
-            twin.input[place] = rounded = f"{node.name}: half of {used}"
-            if used in weights:
-                wide = halved(node, weights[used]).astype(np.float32)
-                graph.initializer.append(numpy_helper.from_array(wide, rounded))
-            else:
-                nodes.extend(through_half(used, rounded))
+        nodes.extend(halve_inputs(twin, weights, graph))
         made = node.output[0]
         twin.name, twin.output[0], exact.output[0] = f"{node.name}: twin", f"{made}: twin", f"{made}: exact"
         switch = switches[node.name] = f"{node.name}: switch"

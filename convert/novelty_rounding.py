@@ -12,9 +12,8 @@ import numpy as np
 
 from legoclf.convert.drift import Answers, answers, largest_difference
 from legoclf.convert.fp16 import tail_nodes
-from legoclf.convert.fp16_weights import halved
 from legoclf.convert.novelty import NOVELTY_NAME
-from legoclf.convert.ranges import through_half
+from legoclf.convert.ranges import halve_inputs, through_half
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -55,8 +54,8 @@ def rounded(model: ModelProto, names: Collection[str]) -> ModelProto:
         for tensor in graph.initializer
         if (values := numpy_helper.to_array(tensor)).dtype == np.float32
     }
-    known = {tensor.name for tensor in graph.initializer}
-    made: set[str] = set()
+    # Constants that are no floats, and what has been rounded where it was made.
+    exact = {tensor.name for tensor in graph.initializer} - floats.keys()
     nodes: list[NodeProto] = []
     for node in model.graph.node:
         if node.name not in names:
@@ -64,17 +63,9 @@ def rounded(model: ModelProto, names: Collection[str]) -> ModelProto:
             continue
         halved_node = type(node)()
         halved_node.CopyFrom(node)
-        for place, used in enumerate(node.input):
-            if used in made or (used in known and used not in floats):
-                continue
-            halved_node.input[place] = half = f"{node.name}: half of {used}"
-            if used in floats:
-                wide = halved(node, floats[used]).astype(np.float32)
-                graph.initializer.append(numpy_helper.from_array(wide, half))
-            else:
-                nodes.extend(through_half(used, half))
+        nodes.extend(halve_inputs(halved_node, floats, graph, exact))
         nodes.extend(_with_halved_outputs(halved_node))
-        made.update(node.output)
+        exact.update(node.output)
     del graph.node[:]
     graph.node.extend(nodes)
     return copy

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from legoclf.convert.fp16 import tensor_types, to_fp16
-from legoclf.convert.fp16_weights import FP16_LARGEST
+from legoclf.convert.fp16_weights import FP16_LARGEST, halved
 from legoclf.errors import LegoclfError, missing_package
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import GraphProto, ModelProto, NodeProto
 
 _FLOAT, _HALF = 1, 10  # TensorProto.FLOAT, TensorProto.FLOAT16
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -132,6 +132,35 @@ def through_half(source: str, made: str) -> Iterator[NodeProto]:
     half = f"{made}/half"
     yield helper.make_node("Cast", [source], [half], name=f"to_half/{made}", to=_HALF)
     yield helper.make_node("Cast", [half], [made], name=f"from_half/{made}", to=_FLOAT)
+
+
+def halve_inputs(
+    node: NodeProto, weights: Mapping[str, np.ndarray], graph: GraphProto, exact: Collection[str] = ()
+) -> list[NodeProto]:
+    """Let a node read its inputs with the range and the rounding of FP16, in FP32.
+
+    Args:
+        node: renamed inputs are written into it; its name must be its own in the graph.
+        weights: float32 constants by name, of any shape; those it reads are rounded here.
+        graph: gets the rounded weights as initializers.
+        exact: names of inputs that it goes on reading as they are.
+
+    Returns:
+        the casts that its other inputs go through, which must stand before it.
+    """
+    from onnx import numpy_helper
+
+    casts: list[NodeProto] = []
+    for place, used in enumerate(list(node.input)):
+        if used in exact:
+            continue
+        node.input[place] = half = f"{node.name}: half of {used}"
+        if used in weights:
+            wide = halved(node, weights[used]).astype(np.float32)
+            graph.initializer.append(numpy_helper.from_array(wide, half))
+        else:
+            casts.extend(through_half(used, half))
+    return casts
 
 
 def layer_ranges(model: ModelProto, tensors: Iterable[np.ndarray]) -> list[LayerRange]:

@@ -9,13 +9,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from legoclf.data.fetching import socket_timeout
-from legoclf.data.tfds_sets import TFDS_PREFIX, TfdsSet, open_tfds_set, tfds_folder_name, write_tfds_set
+from legoclf.data.tfds_names import TFDS_PREFIX, tfds_folder_name
 from legoclf.data.whole import whole_folder
 from legoclf.errors import LegoclfError, UsageError, missing_package
 from legoclf.progress import Progress
+
+if TYPE_CHECKING:
+    from legoclf.data.tfds_sets import TfdsSet
 
 LOGGER = logging.getLogger(__name__)
 
@@ -115,6 +118,8 @@ def named_data_set(name: str, cache_dir: Path, images_a_class: int | None = None
     if (folder / DESCRIPTION_FILE).is_file():
         return folder
     if name.startswith(TFDS_PREFIX):
+        from legoclf.data.tfds_sets import open_tfds_set
+
         _write_tfds(open_tfds_set(name, cache_dir), folder, images_a_class)
     else:
         write_named(name, folder, _load(name), images_a_class)
@@ -143,7 +148,9 @@ def write_named(
         _write(name, new, splits, chosen)
 
 
-def _write_tfds(source: TfdsSet, folder: Path, images_a_class: int | None) -> None:
+def _write_tfds(source: "TfdsSet", folder: Path, images_a_class: int | None) -> None:
+    from legoclf.data.tfds_folders import write_tfds_set
+
     with _new_folder(source.name, folder) as new:
         _describe(new, write_tfds_set(source, new, images_a_class))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from legoclf.convert.novelty import Novelty
+from legoclf.retrain.blas import one_blas_thread
 
 #: Of the within-class covariance, what is replaced by a multiple of the identity: there are fewer images
 #: than features.
@@ -31,6 +32,7 @@ _FOLDS = 5
 _RANK = 1e-10
 
 
+@one_blas_thread
 def fit_distance(rows: np.ndarray, labels: np.ndarray) -> Novelty:
     """The distance of features float32 [N, D] with labels int [N], each class with an image or more.
 
@@ -61,7 +63,8 @@ def weighted(novelty: Novelty, weight: float) -> Novelty:
     return replace(novelty, residual_scale=novelty.residual_scale * float(np.sqrt(weight)))
 
 
-def distances_left_out(novelty: Novelty, rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+@one_blas_thread
+def distances_left_out(rows: np.ndarray, labels: np.ndarray, novelty: Novelty) -> np.ndarray:
     """For each image the distance as it would be, had that image alone been left out of the fit.
 
     To the distance that was fitted to it, an image is less strange than another like it: by half, where there
@@ -70,8 +73,8 @@ def distances_left_out(novelty: Novelty, rows: np.ndarray, labels: np.ndarray) -
     one's 5.0 %, over 800 photos in three parts.
 
     Args:
-        novelty: of :func:`fit_distance` for these rows and labels, weighted or not.
         rows: float32 [N, D]. labels: int [N], each class with two images or more.
+        novelty: of :func:`fit_distance` for these rows and labels, weighted or not.
 
     Returns:
         float [N].

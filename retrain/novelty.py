@@ -136,7 +136,7 @@ def fit_novelty(
     elif smallest_class(samples) < 2:
         known = novelty.of(plain.rows, head.logits(plain.rows))
     elif kind == "distance":
-        known = distances_left_out(novelty, plain.rows, plain.labels)
+        known = distances_left_out(plain.rows, plain.labels, novelty)
     elif learnt:  # and heads trained anew on features that know the images tell no more
         known = novelty.of(plain.rows, head.logits(plain.rows))
     else:

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import io
-import os
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -20,6 +19,7 @@ from legoclf.errors import ImageError, missing_package, printable
 from legoclf.image import decode_image, decode_reduced, read_file
 from legoclf.preprocess import Fit, fastest_fit
 from legoclf.retrain.augment import Augmentation, augmented_view, reduce_for_views, view_random
+from legoclf.retrain.lettering import font_of
 from legoclf.retrain.report.plots import INK
 from legoclf.split import TRAIN
 
@@ -170,7 +170,7 @@ def _sheet(tiles: Sequence[np.ndarray], names: Sequence[str]) -> bytes:
     rows = ceil(len(tiles) / columns)
     size = (columns * (width + _GAP) + _GAP, rows * (height + _CAPTION) + _GAP)
     sheet = Image.new("RGB", size, "white")
-    draw, font = ImageDraw.Draw(sheet), _font()
+    draw, font = ImageDraw.Draw(sheet), font_of(_FONT_SIZE)
     for place, (tile, name) in enumerate(zip(tiles, names, strict=True)):
         row, column = divmod(place, columns)
         left, top = _GAP + column * (width + _GAP), _GAP + row * (height + _CAPTION)
@@ -181,18 +181,6 @@ def _sheet(tiles: Sequence[np.ndarray], names: Sequence[str]) -> bytes:
     # Pillow's own level, 6, takes nearly three times as long, for a tenth less.
     sheet.save(stream, "PNG", compress_level=3)
     return stream.getvalue()
-
-
-def _font() -> Any:
-    """Matplotlib's, which knows most alphabets; Pillow's own, of Latin letters, where that is missing."""
-    from PIL import ImageFont
-
-    try:
-        import matplotlib
-    except ImportError:
-        return ImageFont.load_default(_FONT_SIZE)
-    path = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
-    return ImageFont.truetype(path, _FONT_SIZE)
 
 
 def _fitting(name: str, width: int, font: Any) -> str:

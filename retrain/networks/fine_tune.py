@@ -5,21 +5,26 @@ scratch, and their moving averages follow within tens of steps; Keras' momentum 
 and a few hundred photos give a few hundred. Layers that stay as they are keep ImageNet's statistics.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from legoclf.convert.foreign_keras import import_keras
 from legoclf.convert.frozen import import_tensorflow
-from legoclf.errors import UsageError, check_range
+from legoclf.errors import check_range
 from legoclf.retrain.feature_vector import embedded_network
-from legoclf.retrain.heads import Evaluation, Head
+from legoclf.retrain.heads import Head
 from legoclf.retrain.networks.batches import ImageBatches
-from legoclf.retrain.networks.checkpoints import Checkpoints
-from legoclf.retrain.networks.epochs import run_epochs
 from legoclf.retrain.networks.loop import Group, Loop, warm_up_and_cosine
-from legoclf.retrain.networks.scratch import TrainedNetwork, sets_of
-from legoclf.retrain.networks.small import HEAD_LAYER, head_of
+from legoclf.retrain.networks.shared import (
+    NO_HOOKS,
+    Hooks,
+    TrainedNetwork,
+    check_counts,
+    sets_of,
+    train_to_best,
+)
+from legoclf.retrain.networks.small import HEAD_LAYER
 
 #: Inverted residual blocks of MobileNetV2.
 BLOCKS = 17
@@ -54,10 +59,7 @@ class FineTuneSettings:
 
     def __post_init__(self) -> None:
         check_range("--learning_rate", self.learning_rate, 1e-12, 1e3)
-        for name in ("blocks", "batch_size", "epochs", "patience"):
-            if getattr(self, name) < 1:
-                flag = "train_batch_size" if name == "batch_size" else name
-                raise UsageError(f"--{flag}: got {getattr(self, name)}, expected 1 or more")
+        check_counts(self, "blocks", "batch_size", "epochs", "patience")
 
 
 def fine_tune(
@@ -66,18 +68,18 @@ def fine_tune(
     head: Head,
     settings: FineTuneSettings,
     seed: int,
-    on_evaluation: Callable[[Evaluation], None] = lambda _: None,
-    on_step: Callable[[int], None] | None = None,
     strategy: Any = None,
-    checkpoints: Checkpoints | None = None,
-    keep_on_interrupt: bool = False,
+    hooks: Hooks = NO_HOOKS,
 ) -> TrainedNetwork:
     """Train the embedded network and its head on; the head was trained on its frozen features.
 
     Args:
-        train, validation, on_step, strategy, checkpoints, keep_on_interrupt: as in
-            :func:`legoclf.retrain.networks.scratch.train_network`.
+        train, validation: entered; the epoch with the best validation cross entropy is kept.
         head: where the last layer begins.
+        strategy: a tf.distribute strategy; None for the default one.
+
+    Raises:
+        UsageError: a checkpoint is of another training.
     """
     tf = import_tensorflow()
     strategy = strategy or tf.distribute.get_strategy()
@@ -93,26 +95,15 @@ def fine_tune(
         average_decay=settings.average_decay,
         strategy=strategy,
     )
-    course = run_epochs(
+    return train_to_best(
         loop,
         train,
         validation,
-        settings.epochs,
-        settings.patience,
-        checkpoints or Checkpoints(None),
-        on_evaluation,
-        on_step,
-        keep_on_interrupt,
-    )
-    how: dict[str, object] = {"name": "fine_tune", **asdict(settings), "best_epoch": course.best_epoch}
-    if course.interrupted:
-        how.update(interrupted=True, epochs_made=course.epoch)
-    return TrainedNetwork(
-        model,
-        lambda image: backbone(image * 2 - 1, training=False),
-        head_of(model, how),
-        course.best_epoch,
-        course.evaluations,
+        epochs=settings.epochs,
+        patience=settings.patience,
+        how={"name": "fine_tune", **asdict(settings)},
+        features=lambda image: backbone(image * 2 - 1, training=False),
+        hooks=hooks,
     )
 
 

@@ -1,19 +1,22 @@
 """Small networks trained from scratch."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from typing import Any
 
 from legoclf.convert.foreign_keras import import_keras
 from legoclf.convert.frozen import import_tensorflow
 from legoclf.errors import UsageError, check_range
-from legoclf.retrain.heads import Evaluation, Head
 from legoclf.retrain.networks.batches import ImageBatches
-from legoclf.retrain.networks.checkpoints import Checkpoints
-from legoclf.retrain.networks.epochs import run_epochs
 from legoclf.retrain.networks.loop import Group, Loop
-from legoclf.retrain.networks.small import architecture_of, build_network, features_of, head_of
+from legoclf.retrain.networks.shared import (
+    NO_HOOKS,
+    Hooks,
+    TrainedNetwork,
+    check_counts,
+    sets_of,
+    train_to_best,
+)
+from legoclf.retrain.networks.small import architecture_of, build_network, features_of
 
 #: Learning rates, where none is asked for.
 LEARNING_RATES = {"rmsprop": 1e-3, "adam": 1e-3, "adamw": 1e-3, "sgd": 1e-2}
@@ -53,10 +56,7 @@ class ScratchSettings:
             )
         check_range("--momentum", self.momentum, 0.0, 0.9999)
         check_range("--learning_rate", self.learning_rate, 1e-12, 1e3)
-        for name in ("batch_size", "epochs", "patience"):
-            if getattr(self, name) < 1:
-                flag = "train_batch_size" if name == "batch_size" else name
-                raise UsageError(f"--{flag}: got {getattr(self, name)}, expected 1 or more")
+        check_counts(self, "batch_size", "epochs", "patience")
 
 
 def scratch_settings(architecture: str, **asked: Any) -> ScratchSettings:
@@ -77,22 +77,6 @@ def scratch_settings(architecture: str, **asked: Any) -> ScratchSettings:
     return replace(base, **asked)
 
 
-@dataclass(frozen=True)
-class TrainedNetwork:
-    """What training ends with: the network, with the weights of its best epoch.
-
-    model: Keras, of float32 images [N, H, W, 3], RGB in [0, 1], to logits [N, C].
-    features: of the same images to [N, D], without dropout. epoch: the best, from 1.
-    evaluations: one an epoch, those of before a resumption among them.
-    """
-
-    model: Any
-    features: Callable[[Any], Any]
-    head: Head
-    epoch: int
-    evaluations: list[Evaluation]
-
-
 def train_network(
     architecture: str,
     train: ImageBatches,
@@ -100,20 +84,14 @@ def train_network(
     classes: int,
     settings: ScratchSettings,
     seed: int,
-    on_evaluation: Callable[[Evaluation], None] = lambda _: None,
-    on_step: Callable[[int], None] | None = None,
     strategy: Any = None,
-    checkpoints: Checkpoints | None = None,
-    keep_on_interrupt: bool = False,
+    hooks: Hooks = NO_HOOKS,
 ) -> TrainedNetwork:
     """Train a small network from random weights; its size is that of the batches' contract.
 
     Args:
         train, validation: entered; the epoch with the best validation cross entropy is kept.
-        on_step: called after each step, with the number of steps so far.
         strategy: a tf.distribute strategy; None for the default one.
-        checkpoints: made with :func:`facts_of`.
-        keep_on_interrupt: as :func:`run_epochs` has it.
 
     Raises:
         UsageError: the network does not fit the images, or a checkpoint is of another training.
@@ -137,23 +115,15 @@ def train_network(
         average_decay=settings.average_decay,
         strategy=strategy,
     )
-    checkpoints = checkpoints or Checkpoints(None)
-    course = run_epochs(
+    return train_to_best(
         loop,
         train,
         validation,
-        settings.epochs,
-        settings.patience,
-        checkpoints,
-        on_evaluation,
-        on_step,
-        keep_on_interrupt,
-    )
-    how: dict[str, object] = {"name": architecture, **asdict(settings), "best_epoch": course.best_epoch}
-    if course.interrupted:
-        how.update(interrupted=True, epochs_made=course.epoch)
-    return TrainedNetwork(
-        model, features_of(model), head_of(model, how), course.best_epoch, course.evaluations
+        epochs=settings.epochs,
+        patience=settings.patience,
+        how={"name": architecture, **asdict(settings)},
+        features=features_of(model),
+        hooks=hooks,
     )
 
 
@@ -168,24 +138,6 @@ def facts_of(
     del facts["epochs"], facts["patience"]
     facts.update(blocks=settings.blocks or architecture_of(architecture).blocks, **sets_of(train, validation))
     return facts
-
-
-def sets_of(train: ImageBatches, validation: ImageBatches) -> dict[str, object]:
-    """What a training takes of its images: part of the facts."""
-    return {
-        "input_size": train.contract.height,
-        "batch_size": train.batch_size,
-        "balance": train.balance,
-        "augmentation": train.augmentation.describe(),
-        "training_images": _digest(train),
-        "validation_images": _digest(validation),
-    }
-
-
-def _digest(batches: ImageBatches) -> str:
-    """How many images, and a short hash of their names and classes."""
-    names = "\0".join(f"{item.relative}\0{item.label_index}" for item in batches.items)
-    return f"{len(batches)} ({sha256(names.encode()).hexdigest()[:12]})"
 
 
 def _optimizer(settings: ScratchSettings) -> Any:

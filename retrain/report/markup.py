@@ -5,10 +5,8 @@ import html
 import io
 from collections.abc import Iterable, Mapping
 
-import numpy as np
-
-from legoclf.errors import ImageError, printable
-from legoclf.image import decode_reduced, read_file
+from legoclf.errors import printable
+from legoclf.retrain.thumbnails import thumbnail
 
 #: The longer side of a picture in pixels, and what all in a page may take: the file stays small.
 PICTURE_SIDE = 128
@@ -74,14 +72,11 @@ def small_jpeg(path: str) -> str:
     """A small JPEG of an image as a data URI; empty if it cannot be read."""
     from PIL import Image
 
-    try:
-        pixels = decode_reduced(read_file(path), path, PICTURE_SIDE, PICTURE_SIDE)
-    except ImageError:
+    pixels = thumbnail(path, PICTURE_SIDE)
+    if pixels is None:
         return ""
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
-    picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
     stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=80, optimize=True)
+    Image.fromarray(pixels).save(stream, "JPEG", quality=80, optimize=True)
     return data_uri("image/jpeg", stream.getvalue())
 
 

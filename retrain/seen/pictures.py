@@ -5,16 +5,16 @@ import io
 import itertools
 import logging
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import numpy as np
 
 from legoclf.retrain.drawing import shortened
 from legoclf.retrain.evaluate import Mistake, Report
+from legoclf.retrain.lettering import font_of
 from legoclf.retrain.report.markup import percent
 from legoclf.retrain.report.plots import INK, ORANGE, as_png, draw_confusion
 from legoclf.retrain.seen.events import EventFile
-from legoclf.retrain.seen.thumbnails import place_centred, thumbnail
+from legoclf.retrain.thumbnails import place_centred, thumbnail
 
 LOGGER = logging.getLogger(__name__)
 
@@ -59,15 +59,12 @@ def _cards(report: Report, files: Mapping[str, str]) -> Iterator[bytes]:
 
 def _card(mistake: Mistake, pixels: np.ndarray) -> bytes:
     """An image over its label and the name that it got."""
-    import matplotlib
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     canvas = np.full((_SIDE + _CAPTION, _SIDE, 3), 255, np.uint8)
     place_centred(canvas[:_SIDE], pixels)
     picture = Image.fromarray(canvas)
-    # Pillow's own font has Latin letters only.
-    file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    font = ImageFont.truetype(str(file), _LETTERS)
+    font = font_of(_LETTERS)
     truth, predicted = (shortened(name, _LONGEST_NAME) for name in (mistake.truth, mistake.predicted))
     draw = ImageDraw.Draw(picture)
     draw.text((4, _SIDE + 3), f"is {truth}", fill=INK, font=font)

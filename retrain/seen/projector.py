@@ -12,7 +12,7 @@ import numpy as np
 
 from legoclf.errors import LegoclfError, printable
 from legoclf.retrain.evaluate import Report
-from legoclf.retrain.seen.thumbnails import place_centred, thumbnail
+from legoclf.retrain.thumbnails import place_centred, thumbnail
 
 LOGGER = logging.getLogger(__name__)
 
@@ -101,4 +101,4 @@ def _write_sprite(path: Path, files: Sequence[str | None]) -> None:
         if pixels is not None:
             top, left = (SIDE * place for place in divmod(number, columns))
             place_centred(sheet[top : top + SIDE, left : left + SIDE], pixels)
-    Image.fromarray(sheet).save(path, "PNG")
+    Image.fromarray(sheet).save(path, "PNG", compress_level=3)  # less than half the time, a fifth larger

@@ -149,3 +149,23 @@ def test_a_model_that_gives_nan_is_refused() -> None:
 def test_no_image_is_refused() -> None:
     with pytest.raises(LegoclfError, match="at least one image"):
         ranges.layer_ranges(chain(([1.0], [0.0])), [])
+
+
+def test_inputs_of_a_node_are_rounded_each_in_its_way() -> None:
+    model = chain(([0.1], [0.7]))
+    node = model.graph.node.pop()
+    weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    casts = ranges.halve_inputs(node, weights, model.graph)
+    model.graph.node.extend([*casts, node])
+    third = np.float32(1 / 3)
+    got = random_graphs.run(model, image(third)[None], "c0")
+    wide = [np.float32(np.float16(value)) for value in (third, 0.1, 0.7)]
+    np.testing.assert_allclose(got, wide[0] * wide[1] + wide[2], rtol=1e-6)
+    assert abs(got.max() - (third * 0.1 + 0.7)) > 1e-5
+
+
+def test_inputs_that_are_exact_already_are_read_as_they_are() -> None:
+    model = chain(([0.1], [0.7]))
+    (node,) = model.graph.node
+    assert ranges.halve_inputs(node, {}, model.graph, ["input", "c0.w", "c0.b"]) == []
+    assert list(node.input) == ["input", "c0.w", "c0.b"]

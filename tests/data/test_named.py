@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,17 +32,17 @@ def arrays(shape: tuple[int, ...], train: int = 40, test: int = 20, columns: tup
     }
 
 
-def run_retrain(tmp_path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, as Keras looks for its home when it is imported; no network."""
+def run_python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python in a process of its own, as Keras looks for its home when it is imported; no network."""
     environment = {
         **os.environ,
-        "KERAS_HOME": str(tmp_path / "keras"),
-        "LEGOCLF_CACHE_DIR": str(tmp_path / "cache"),
+        "KERAS_HOME": str(folder / "keras"),
+        "LEGOCLF_CACHE_DIR": str(folder / "cache"),
         "https_proxy": "http://127.0.0.1:9",
         "no_proxy": "",
     }
-    command = [sys.executable, "-m", "legoclf", "retrain", *flags]
-    return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=100)
 
 
 def save_as_keras_fetches(folder: Path, splits: Arrays) -> None:
@@ -141,15 +142,39 @@ def test_no_image_a_class_is_refused(tmp_path: Path) -> None:
         named_folder("mnist", tmp_path, 0)
 
 
+#: The command for each set, in turn; a line of JSON each: its exit code and what it wrote to either stream.
+_ASK = """
+import contextlib, io, json, sys
+from legoclf.cli import main
+for name in sys.argv[1:]:
+    out, error = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        code = main(["retrain", f"--dataset={name}", "--logging_verbosity=ERROR"])
+    print(json.dumps([code, out.getvalue(), error.getvalue()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def cut_off(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[Any]]]:
+    """The folder of a process without a network, and what came of asking for each set there."""
+    folder = tmp_path_factory.mktemp("cut_off")
+    done = run_python(folder, "-c", _ASK, *NAMED_SETS)
+    assert done.returncode == 0, done.stderr
+    return folder, dict(zip(NAMED_SETS, map(json.loads, done.stdout.splitlines()), strict=True))
+
+
 @pytest.mark.parametrize("name", NAMED_SETS)
-def test_without_a_network_one_line_says_what_to_bring_where(name: str, tmp_path: Path) -> None:
-    done = run_retrain(tmp_path, f"--dataset={name}", "--logging_verbosity=ERROR")
-    assert done.returncode == 1
-    [line] = [line for line in done.stderr.splitlines() if line.startswith("legoclf: ")]
+def test_without_a_network_one_line_says_what_to_bring_where(
+    name: str, cut_off: tuple[Path, dict[str, list[Any]]]
+) -> None:
+    folder, told = cut_off
+    code, out, error = told[name]
+    assert code == 1
+    [line] = [line for line in error.splitlines() if line.startswith("legoclf: ")]
     for address, place in NAMED_SETS[name].files.items():
-        assert f"{address} as {tmp_path / 'keras' / 'datasets' / place}" in line
-    assert done.stdout == ""
-    assert not (tmp_path / "cache" / "datasets").exists()
+        assert f"{address} as {folder / 'keras' / 'datasets' / place}" in line
+    assert out == ""
+    assert not (folder / "cache" / "datasets").exists()
 
 
 @pytest.mark.slow
@@ -160,7 +185,7 @@ def test_a_classifier_is_trained_on_what_keras_keeps(tmp_path: Path) -> None:
     flags = ["--dataset=fashion_mnist", f"--bottleneck_dir={tmp_path / 'bottleneck'}", "--json"]
     for flag in ("output_graph", "output_labels", "summaries_dir", "checkpoint_path"):
         flags.append(f"--{flag}={tmp_path / flag}")
-    done = run_retrain(tmp_path, *flags)
+    done = run_python(tmp_path, "-m", "legoclf", "retrain", *flags)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["labels"] == sorted(NAMED_SETS["fashion_mnist"].labels)
     assert (tmp_path / "fashion_mnist.bundle" / "model.onnx").is_file()

@@ -1,6 +1,5 @@
-"""Data sets of TensorFlow Datasets become class folders: its own code reads what it wrote or makes up."""
+"""Data sets of TensorFlow Datasets: found by name, refused, fetched; its own code reads what it makes up."""
 
-import io
 import json
 import os
 import socket
@@ -13,73 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from tfds_examples import Example, Store, encoded, files_of
 
-from legoclf.data.folder import scan_folder
 from legoclf.data.named import named_data_set
-from legoclf.data.tfds_sets import class_folders, open_tfds_set, tfds_folder_name, write_tfds_set
+from legoclf.data.tfds_sets import open_tfds_set
 from legoclf.errors import LegoclfError, UsageError
 from legoclf.image import read_image
-
-Example = dict[str, Any]
-Store = Callable[..., Path]
-
-
-@pytest.fixture
-def tfds(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
-    return pytest.importorskip("tensorflow_datasets")
-
-
-@pytest.fixture
-def store(tfds: Any, tmp_path: Path) -> Store:
-    """Write examples as TFDS does: ``store({"train": [...]}, label=...)`` gives the cache that holds them."""
-
-    def write(splits: dict[str, list[Example]], name: str = "tiny", **features: Any) -> Path:
-        given = {"image": tfds.features.Image(shape=(None, None, None)), **features}
-        tfds.dataset_builders.store_as_tfds_dataset(
-            name,
-            "1.0.0",
-            features=tfds.features.FeaturesDict(given),
-            split_datasets={split: iter(enumerate(examples)) for split, examples in splits.items()},
-            data_dir=tmp_path / "cache" / "tensorflow_datasets",
-        )
-        return tmp_path / "cache"
-
-    return write
-
-
-@pytest.fixture
-def store_labelled(tfds: Any, store: Store) -> Store:
-    """Likewise, of classes by name: ``store_labelled(["cat", "dog"], {"train": [0, 1, 1]})``."""
-
-    def write(names: list[str], splits: dict[str, list[int]], name: str = "tiny") -> Path:
-        random = np.random.default_rng(0)
-        examples = {
-            split: [{"image": encoded(random, "PNG"), "label": label} for label in labels]
-            for split, labels in splits.items()
-        }
-        return store(examples, name, label=tfds.features.ClassLabel(names=names))
-
-    return write
-
-
-def encoded(random: np.random.Generator, format: str, mode: str = "RGB") -> bytes:  # noqa: A002
-    """The file of a random image of 12 x 8 pixels."""
-    channels = len(mode)
-    pixels = random.integers(0, 256, (8, 12, channels), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(buffer, format)
-    return buffer.getvalue()
-
-
-def files_of(folder: Path) -> list[str]:
-    """Relative paths of the images, without the number that each name ends in."""
-    return sorted(
-        str(path.relative_to(folder)).rpartition("-")[0] + path.suffix
-        for path in folder.rglob("*")
-        if path.suffix != ".json" and path.is_file()
-    )
 
 
 def run_retrain(tmp_path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
@@ -97,186 +35,7 @@ def run_retrain(tmp_path: Path, *flags: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=200)
 
 
-# -- Layout
-
-
-def test_classes_are_named_as_the_set_names_them(store_labelled: Store) -> None:
-    cache = store_labelled(["cat", "dog"], {"train": [0, 1], "test": [1]})
-    folder = named_data_set("tfds:tiny", cache)
-    assert files_of(folder) == ["test/dog/test.png", "train/cat/train.png", "train/dog/train.png"]
-
-
-def test_a_validation_set_of_its_own_stays_one(store_labelled: Store) -> None:
-    cache = store_labelled(["cat", "dog"], {"train": [0, 1] * 5, "validation": [0, 1]})
-    data = scan_folder(str(named_data_set("tfds:tiny", cache)))
-    assert sum(item.split == "validation" for item in data.images) == 2
-
-
-def test_a_set_that_comes_unsplit_is_split_by_hash(store_labelled: Store) -> None:
-    cache = store_labelled(["cat", "dog"], {"train": [0, 1] * 30})
-    data = scan_folder(str(named_data_set("tfds:tiny", cache)))
-    assert data.labels == ["cat", "dog"]
-    assert {item.split for item in data.images} == {"train", "validation", "test"}
-
-
-def test_a_test_set_without_labels_is_left_out(store_labelled: Store) -> None:
-    cache = store_labelled(["cat", "dog"], {"train": [0, 1], "test": [-1, -1]})
-    assert files_of(named_data_set("tfds:tiny", cache)) == ["cat/train.png", "dog/train.png"]
-
-
-def test_a_split_of_another_kind_is_left_out(store_labelled: Store) -> None:
-    cache = store_labelled(["cat", "dog"], {"train": [0, 1], "test": [0], "extra": [0, 1]})
-    folder = named_data_set("tfds:tiny", cache)
-    assert files_of(folder) == ["test/cat/test.png", "train/cat/train.png", "train/dog/train.png"]
-
-
-def test_a_set_whose_images_have_no_label_is_refused(store_labelled: Store) -> None:
-    cache = store_labelled(["cat", "dog"], {"test": [-1]})
-    with pytest.raises(LegoclfError, match="no image of it has a label"):
-        named_data_set("tfds:tiny", cache)
-
-
-def test_the_description_tells_the_version_and_counts(store_labelled: Store) -> None:
-    cache = store_labelled(["cat", "dog"], {"train": [0, 1, 1], "test": [1]})
-    described = json.loads((named_data_set("tfds:tiny", cache) / "data_set.json").read_text())
-    assert described["version"] == "tiny/1.0.0"
-    assert described["images"] == {"train": {"cat": 1, "dog": 2}, "test": {"dog": 1}}
-
-
-def test_names_of_files_are_the_same_each_time(store_labelled: Store, tmp_path: Path) -> None:
-    cache = store_labelled(["cat", "dog"], {"train": [0, 1] * 20})
-    source = open_tfds_set("tfds:tiny", cache)
-    contents = []
-    for name in ("first", "second"):
-        write_tfds_set(source, tmp_path / name)
-        paths = sorted((tmp_path / name).rglob("*.png"))
-        contents.append({path.relative_to(tmp_path / name): path.read_bytes() for path in paths})
-    assert contents[0] == contents[1]
-
-
-# -- Images
-
-
-@pytest.mark.parametrize(("format_", "suffix"), [("JPEG", "jpg"), ("PNG", "png"), ("BMP", "bmp")])
-def test_an_encoded_image_is_written_as_it_is(format_: str, suffix: str, tfds: Any, store: Store) -> None:
-    data = encoded(np.random.default_rng(0), format_)
-    cache = store({"train": [{"image": data, "label": 0}]}, label=tfds.features.ClassLabel(names=["cat"]))
-    [path] = named_data_set("tfds:tiny", cache).rglob(f"*.{suffix}")
-    assert path.read_bytes() == data
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
-def test_every_pixel_of_an_array_is_kept(mode: str, tfds: Any, store: Store) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (8, 12, len(mode)), dtype=np.uint8)
-    if mode == "L":
-        pixels = pixels[..., :1]
-    image = tfds.features.Image(shape=(None, None, pixels.shape[-1]))
-    label = tfds.features.ClassLabel(names=["cat"])
-    cache = store({"train": [{"image": pixels, "label": 0}]}, image=image, label=label)
-    [path] = named_data_set("tfds:tiny", cache).rglob("*.png")
-    np.testing.assert_array_equal(np.asarray(Image.open(path)), pixels.squeeze())
-
-
-def test_an_image_of_a_format_that_is_not_read_becomes_png(tfds: Any, store: Store) -> None:
-    data = encoded(np.random.default_rng(0), "GIF", "L")
-    cache = store({"train": [{"image": data, "label": 0}]}, label=tfds.features.ClassLabel(names=["cat"]))
-    [path] = named_data_set("tfds:tiny", cache).rglob("*.png")
-    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    np.testing.assert_array_equal(read_image(str(path)), expected)
-
-
-def test_a_broken_image_is_left_out_and_told(
-    tfds: Any, store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
-    good = encoded(np.random.default_rng(0), "JPEG")
-    examples = [{"image": good, "label": 0}, {"image": b"no image", "label": 0}]
-    cache = store({"train": examples}, label=tfds.features.ClassLabel(names=["cat"]))
-    assert files_of(named_data_set("tfds:tiny", cache)) == ["cat/train.jpg"]
-    assert "1 images of train have no label or cannot be read" in caplog.text
-
-
-# -- --images_a_class
-
-
-def test_no_class_gets_more_than_was_asked_for(store_labelled: Store) -> None:
-    cache = store_labelled(["cat", "dog"], {"train": [0] * 5 + [1] * 9, "test": [0, 1, 1]})
-    folder = named_data_set("tfds:tiny", cache, 2)
-    counts = json.loads((folder / "data_set.json").read_text())["images"]
-    assert counts == {"train": {"cat": 2, "dog": 2}, "test": {"cat": 1, "dog": 2}}
-
-
-class Counted:
-    """TFDS's builder; ``examples``: how many were read from it."""
-
-    def __init__(self, builder: Any) -> None:
-        self._builder = builder
-        self.examples = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._builder, name)
-
-    def as_dataset(self, **how: Any) -> "Counted":
-        self._dataset = self._builder.as_dataset(**how)
-        return self
-
-    def as_numpy_iterator(self) -> Iterator[Any]:
-        for example in self._dataset.as_numpy_iterator():
-            self.examples += 1
-            yield example
-
-
-def test_reading_stops_when_every_class_is_full(store_labelled: Store, tmp_path: Path) -> None:
-    cache = store_labelled(["cat", "dog"], {"train": [0, 1] * 100})
-    source = open_tfds_set("tfds:tiny", cache)
-    counted = Counted(source.builder)
-    write_tfds_set(source._replace(builder=counted), tmp_path / "few", 1)
-    assert counted.examples < 100
-
-
-# -- Names of classes
-
-
-def test_a_name_that_is_a_path_is_one_folder() -> None:
-    assert class_folders(["/a/airfield", "T-shirt/top"]) == ["a_airfield", "T-shirt_top"]
-
-
-@pytest.mark.parametrize("name", ["..", ".", "", "///", " "])
-def test_a_name_without_a_fit_letter_is_the_index(name: str) -> None:
-    assert class_folders(["cat", name]) == ["cat", "class 1"]
-
-
-def test_no_folder_is_hidden() -> None:
-    assert class_folders([".net"]) == ["net"]
-
-
-def test_names_that_differ_only_in_case_have_folders_that_differ_in_more() -> None:
-    assert class_folders(["a", "A", "b"]) == ["a", "A-1", "b"]
-
-
-def test_names_that_become_one_have_folders_of_their_own() -> None:
-    assert len(set(class_folders(["a/b", "a:b", "a_b", "a_b-1"]))) == 4
-
-
 # -- What is found where
-
-
-@pytest.mark.parametrize(
-    ("name", "folder"),
-    [
-        ("tfds:beans", "tfds-beans"),
-        ("tfds:beans:0.1.0", "tfds-beans-0.1.0"),
-        ("tfds:cifar10_corrupted/fog_1", "tfds-cifar10_corrupted-fog_1"),
-        ("tfds:cifar10_corrupted/fog_1:1.*.*", "tfds-cifar10_corrupted-fog_1-1.x.x"),
-    ],
-)
-def test_each_config_and_version_has_a_folder_of_its_own(name: str, folder: str) -> None:
-    assert tfds_folder_name(name) == folder
-
-
-@pytest.mark.parametrize("name", ["tfds:", "tfds:../x", "tfds:a/b/c", "tfds:a:1", "tfds:a/b=1", "tfds:/a"])
-def test_a_name_of_another_form_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="expected tfds:NAME"):
-        tfds_folder_name(name)
 
 
 def test_a_second_run_needs_no_tfds(store_labelled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -433,7 +192,7 @@ def test_a_set_that_is_not_there_yet_is_fetched(
 def test_a_server_that_says_nothing_is_given_up(
     tfds: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("legoclf.data.tfds_sets.SOCKET_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("legoclf.data.tfds_fetching.SOCKET_TIMEOUT_S", 0.2)
     monkeypatch.setattr("tensorflow_datasets.core.download.downloader.MAX_RETRIES", 0)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -443,29 +202,6 @@ def test_a_server_that_says_nothing_is_given_up(
 
 
 # -- Failures
-
-
-def test_a_set_that_is_interrupted_leaves_nothing(
-    store_labelled: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache = store_labelled(["cat", "dog"], {"train": [0, 1] * 5})
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("legoclf.progress.Progress.advance", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        named_data_set("tfds:tiny", cache)
-    assert list((cache / "datasets").iterdir()) == []
-
-
-def test_files_that_are_damaged_are_named_with_the_mend(store_labelled: Store) -> None:
-    cache = store_labelled(["cat", "dog"], {"train": [0, 1] * 5})
-    [records] = (cache / "tensorflow_datasets").rglob("*.tfrecord*")
-    records.write_bytes(records.read_bytes()[:-50])
-    with pytest.raises(LegoclfError, match="cannot be read .* delete that folder"):
-        named_data_set("tfds:tiny", cache)
-    assert list((cache / "datasets").iterdir()) == []
 
 
 @pytest.mark.usefixtures("tfds")

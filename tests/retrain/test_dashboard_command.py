@@ -18,7 +18,7 @@ from small_report import report_of
 
 from legoclf.convert.frozen import import_tensorflow
 from legoclf.errors import LegoclfError, UsageError
-from legoclf.retrain import command, dashboard_command
+from legoclf.retrain import dashboard_command, flags
 from legoclf.retrain.heads import Evaluation
 from legoclf.retrain.local_page import free_port
 from legoclf.retrain.seen import Summaries, write_results
@@ -60,7 +60,7 @@ def once(found: Callable[[], bool]) -> bool:
 
 
 def test_its_folder_is_where_retrain_writes_its_logs() -> None:
-    assert str(dashboard_command.DEFAULT_FOLDER) == command._DEFAULT_PLACES["summaries_dir"]
+    assert str(dashboard_command.DEFAULT_FOLDER) == flags.DEFAULT_PLACES["summaries_dir"]
 
 
 @pytest.fixture(scope="module")

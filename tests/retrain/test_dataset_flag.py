@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 
 from legoclf.errors import UsageError
-from legoclf.retrain.command import add_arguments, settings_of
+from legoclf.retrain.flag_settings import settings_of
+from legoclf.retrain.flags import add_flags
 from legoclf.retrain.settings import Settings
 
 
 def settings(*flags: str) -> Settings:
     """The settings that flags mean, without a run."""
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
+    add_flags(parser)
     parser.set_defaults(command_line=["legoclf", "retrain"])
     return settings_of(parser.parse_args(flags))
 

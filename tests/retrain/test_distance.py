@@ -37,8 +37,8 @@ def test_an_image_left_out_is_as_far_as_from_a_fit_without_it(images: int, size:
     rows, labels = features(images, size, classes)
     novelty = weighted(fit_distance(rows, labels), 0.0)
     expected = fitted_without_each(rows, labels, 0.0)
-    np.testing.assert_allclose(distances_left_out(novelty, rows, labels), expected, rtol=0.1)
-    assert np.median(distances_left_out(novelty, rows, labels) / expected) == pytest.approx(1, abs=0.02)
+    np.testing.assert_allclose(distances_left_out(rows, labels, novelty), expected, rtol=0.1)
+    assert np.median(distances_left_out(rows, labels, novelty) / expected) == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.parametrize("weight", [0.0, 3.0], ids=["in Fisher's subspace", "off that of the images too"])
@@ -46,7 +46,7 @@ def test_images_left_out_are_as_far_as_new_ones_where_features_outnumber_them(we
     rows, labels = features(1200, 300, 8)
     known, new = slice(0, 200), slice(200, None)
     novelty = weighted(fit_distance(rows[known], labels[known]), weight)
-    left_out = distances_left_out(novelty, rows[known], labels[known])
+    left_out = distances_left_out(rows[known], labels[known], novelty)
     strange = novelty.of(rows[new], np.zeros((1000, 1), np.float32))
     # 200 values tell a median to about 4 %; images in the fit are at half of this distance.
     assert np.median(left_out) == pytest.approx(np.median(strange), rel=0.06)
@@ -54,19 +54,19 @@ def test_images_left_out_are_as_far_as_new_ones_where_features_outnumber_them(we
 
 def test_classes_of_two_images_can_spare_one() -> None:
     rows, labels = features(16, 30, 8)
-    found = distances_left_out(fit_distance(rows, labels), rows, labels)
+    found = distances_left_out(rows, labels, fit_distance(rows, labels))
     assert np.isfinite(found).all()
 
 
 def test_classes_with_the_same_mean_give_finite_distances() -> None:
     rows, labels = features(40, 20, 2)
     twice, names = np.concatenate([rows, rows]), np.concatenate([labels, labels + 2])
-    assert np.isfinite(distances_left_out(fit_distance(twice, names), twice, names)).all()
+    assert np.isfinite(distances_left_out(twice, names, fit_distance(twice, names))).all()
 
 
 def test_features_that_are_all_alike_give_finite_distances() -> None:
     rows, labels = np.full((12, 6), 0.25, np.float32), np.arange(12) % 3
-    assert np.isfinite(distances_left_out(fit_distance(rows, labels), rows, labels)).all()
+    assert np.isfinite(distances_left_out(rows, labels, fit_distance(rows, labels))).all()
 
 
 def test_what_differs_in_a_direction_in_which_classes_do_not_is_far() -> None:

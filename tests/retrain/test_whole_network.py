@@ -148,6 +148,11 @@ def test_the_answers_that_are_surer_of_the_truth_serve_better() -> None:
     assert not serves_better(torn, sure, labels)
 
 
+def test_where_no_image_was_held_out_the_first_is_taken() -> None:
+    nothing = np.zeros((0, 2), np.float32)
+    assert serves_better(nothing, nothing, np.zeros(0, np.int64))
+
+
 def test_a_temperature_alone_makes_no_answers_better() -> None:
     """Each is judged at the temperature that suits it: half as sure of the same is as good, to rounding."""
     random = np.random.default_rng(0)

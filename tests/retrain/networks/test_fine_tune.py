@@ -17,7 +17,7 @@ from legoclf.retrain.networks.fine_tune import (
     _network,
     fine_tune,
 )
-from legoclf.retrain.networks.scratch import TrainedNetwork
+from legoclf.retrain.networks.shared import TrainedNetwork
 
 #: The least that the embedded network takes.
 SIZE = 96

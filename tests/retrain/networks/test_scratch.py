@@ -17,7 +17,8 @@ from legoclf.retrain.augment import Augmentation
 from legoclf.retrain.heads import Evaluation, softmax
 from legoclf.retrain.networks.checkpoints import Checkpoints
 from legoclf.retrain.networks.feature_graphs import feature_vector_of
-from legoclf.retrain.networks.scratch import TrainedNetwork, facts_of, scratch_settings, train_network
+from legoclf.retrain.networks.scratch import facts_of, scratch_settings, train_network
+from legoclf.retrain.networks.shared import Hooks, TrainedNetwork
 from legoclf.retrain.networks.small import build_network, features_of, head_of
 
 Train = Callable[..., TrainedNetwork]
@@ -48,17 +49,8 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Train:
                 if evaluation.step == stop:
                     raise KeyboardInterrupt
 
-            return train_network(
-                "lenet",
-                train,
-                validation,
-                4,
-                settings,
-                0,
-                on_evaluation,
-                checkpoints=checkpoints,
-                keep_on_interrupt=True,
-            )
+            hooks = Hooks(on_evaluation, checkpoints=checkpoints, keep_on_interrupt=True)
+            return train_network("lenet", train, validation, 4, settings, 0, hooks=hooks)
 
     return run
 
@@ -72,11 +64,11 @@ def whole(digits: Train, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trai
 
 def test_lenet_learns_digits(tmp_path: Path) -> None:
     with (
-        batches_of(write_digits(tmp_path / "train", 40), 28) as train,
-        batches_of(write_digits(tmp_path / "validation", 10, seed=1), 28) as validation,
+        batches_of(write_digits(tmp_path / "train", 24, classes=5), 28) as train,
+        batches_of(write_digits(tmp_path / "validation", 8, classes=5, seed=1), 28) as validation,
     ):
-        trained = train_network("lenet", train, validation, 10, scratch_settings("lenet", epochs=8), 0)
-    assert trained.evaluations[trained.epoch - 1].validation_accuracy > 0.6  # type: ignore[operator]  # chance: 0.1
+        trained = train_network("lenet", train, validation, 5, scratch_settings("lenet", epochs=8), 0)
+    assert trained.evaluations[trained.epoch - 1].validation_accuracy > 0.6  # type: ignore[operator]  # chance: 0.2
 
 
 def test_convnet_learns_two_classes(tmp_path: Path) -> None:
