@@ -1,7 +1,7 @@
 """Training the head on frozen features, with all that is seen of it on the way."""
 
-import itertools
 import logging
+from dataclasses import replace
 
 import numpy as np
 
@@ -32,21 +32,34 @@ def train_head(
         return _train_sgd(settings, vector, train, validation, classes, summaries)
     # Its evaluations come in turn for several strengths of L2, and none of them is a step of one training.
     seen = SeenTraining("head by L-BFGS, its L2 made weaker in turn", "iteration")
-    iterations = itertools.count(1)
+    points = seen.curve.points
     with Progress("training the head", None, "iterations") as progress:
 
         def on_iteration(loss: float, accuracy: float) -> None:
-            evaluation = Evaluation(next(iterations), accuracy, loss, None, None)
+            evaluation = Evaluation(len(points) + 1, accuracy, loss, None, None)
             seen.add(evaluation)
             progress.advance(note=note_of(evaluation))
 
+        def on_validation(accuracy: float, loss: float) -> None:
+            # A strength that ends where it began has no iteration, and says what the last one has said.
+            if points and points[-1].validation_accuracy is None:
+                points[-1] = replace(points[-1], validation_accuracy=accuracy, validation_cross_entropy=loss)
+                if summaries is not None:
+                    summaries.add(points[-1])
+
         head = train_lbfgs(
-            train, validation, classes, on_iteration, keep_on_interrupt=True, balance=settings.balance
+            train,
+            validation,
+            classes,
+            on_iteration,
+            keep_on_interrupt=True,
+            balance=settings.balance,
+            on_validation=on_validation,
         )
     chosen = ", chosen on validation" if len(validation) else ""
     LOGGER.info("head: lbfgs, L2 %g%s", head.how["l2"], chosen)
     if summaries is not None:
-        summaries.add(final_evaluation(head, features))
+        summaries.add(replace(final_evaluation(head, features), step=len(points)))
     return head, seen
 
 

@@ -23,8 +23,14 @@ L2_LEAST_GAIN = 0.01
 #: Used where there is no validation image to choose by.
 L2_WITHOUT_VALIDATION = 1e-3
 
+#: Iterations from one look at the validation images to the next, beside that at the end of each strength.
+LOOK_EVERY = 10
+
 #: Called after each iteration with the training loss in nats, L2 included, and the accuracy as a fraction.
 IterationCallback = Callable[[float, float], None]
+
+#: Called after some iterations with the validation accuracy as a fraction and cross entropy in nats.
+ValidationCallback = Callable[[float, float], None]
 
 
 @dataclass
@@ -45,6 +51,7 @@ def train_lbfgs(
     keep_on_interrupt: bool = False,
     l2: float = L2_WITHOUT_VALIDATION,
     balance: str = BALANCES[0],
+    on_validation: ValidationCallback | None = None,
 ) -> Head:
     """Softmax regression by L-BFGS, each class weighing alike; L2 by the validation cross entropy.
 
@@ -59,6 +66,8 @@ def train_lbfgs(
         keep_on_interrupt: end at Ctrl-C with the best head so far, ``how["interrupted"]`` being true,
             instead of raising KeyboardInterrupt; before the first iteration it is raised all the same.
         l2: taken where there is no validation image to choose by.
+        on_validation: called after the iterations that end a strength and after every tenth of one, while
+            the validation images are not learnt from.
         balance: one of BALANCES. Every image is in every step here, so ``sample`` is what it comes to on
             average, ``weight``; with ``none`` each image weighs alike instead of each class.
     """
@@ -75,7 +84,7 @@ def train_lbfgs(
     try:
         start = np.zeros((train.rows.shape[1] + 1, classes))
         if len(held_out):
-            _search(scaled, held_out, classes, start, best, on_iteration, balance)
+            _search(scaled, held_out, classes, start, best, on_iteration, balance, on_validation)
             assert best.parameters is not None
             validation_logits = _logits(held_out.rows, best.parameters)
             both = Features(
@@ -104,16 +113,25 @@ def _search(
     best: _Progress,
     on_iteration: IterationCallback | None,
     balance: str = BALANCES[0],
+    on_validation: ValidationCallback | None = None,
 ) -> None:
     """Find the L2 strength that serves the validation set, and its parameters: into ``best``.
 
     From strong to weak, each starting where the last one ended; past two that gain nothing the rest
     would only fit the training set closer.
     """
+
+    def look(parameters: np.ndarray) -> tuple[float, float]:
+        figures = accuracy_and_cross_entropy(_logits(validation.rows, parameters), validation.labels)
+        if on_validation is not None:
+            on_validation(*figures)
+        return figures
+
+    within = None if on_validation is None else look
     best_loss, no_gain = np.inf, 0
     for strength in L2_GRID:
-        start = _minimise(train, classes, strength, start, best, on_iteration, balance)
-        accuracy, loss = accuracy_and_cross_entropy(_logits(validation.rows, start), validation.labels)
+        start = _minimise(train, classes, strength, start, best, on_iteration, balance, within)
+        accuracy, loss = look(start)
         LOGGER.debug("L2 %g: validation accuracy %.1f%%, cross entropy %.4f", strength, 100 * accuracy, loss)
         if loss < best_loss - L2_LEAST_GAIN:
             best.parameters, best.l2, best.validated = start, strength, True
@@ -137,10 +155,12 @@ def _minimise(
     best: _Progress,
     on_iteration: IterationCallback | None,
     balance: str = BALANCES[0],
+    look: Callable[[np.ndarray], object] | None = None,
 ) -> np.ndarray:
     """Parameters [D + 1, C] that minimise cross entropy + strength / 2 * sum of squared weights.
 
-    Until some were validated, those of each iteration are the best so far.
+    Until some were validated, those of each iteration are the best so far. Every LOOK_EVERY iterations they
+    are shown to ``look``.
     """
     from scipy.optimize import minimize
 
@@ -149,7 +169,7 @@ def _minimise(
     weight = np.broadcast_to(share, len(train)).astype(np.float32)[:, None]
     target = np.zeros((len(train), classes), np.float32)
     target[np.arange(len(train)), train.labels] = 1.0
-    figures = (np.inf, 0.0)
+    figures, iterations = (np.inf, 0.0), 0
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal figures
@@ -167,10 +187,14 @@ def _minimise(
         return loss, gradient.ravel()
 
     def after_iteration(flat: np.ndarray) -> None:
+        nonlocal iterations
+        iterations += 1
         if not best.validated:
             best.parameters, best.l2 = flat.reshape(start.shape).copy(), strength
         if on_iteration is not None:
             on_iteration(*figures)
+        if look is not None and iterations % LOOK_EVERY == 0:
+            look(flat.reshape(start.shape))
 
     result = minimize(
         objective,

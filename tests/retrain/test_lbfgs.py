@@ -115,3 +115,43 @@ def test_ctrl_c_ends_with_the_best_head_so_far(iteration: int) -> None:
 def test_ctrl_c_is_passed_on_where_nothing_is_to_be_kept() -> None:
     with pytest.raises(KeyboardInterrupt):
         train_lbfgs(clusters([20, 20]), NOTHING, 2, interrupt_at(2))
+
+
+def told_of_validation(validation: Features) -> tuple[heads.Head, list[tuple[int, float, float]]]:
+    """A head, and what was told of the validation images: the iteration, accuracy and cross entropy."""
+    iterations: list[tuple[float, float]] = []
+    told: list[tuple[int, float, float]] = []
+    head = train_lbfgs(
+        clusters([20, 20], spread=3.0),
+        validation,
+        2,
+        lambda *figures: iterations.append(figures),
+        on_validation=lambda *figures: told.append((len(iterations), *figures)),
+    )
+    return head, told
+
+
+def test_validation_is_told_along_the_iterations_and_gets_better() -> None:
+    _, told = told_of_validation(clusters([20, 20], spread=3.0, seed=1))
+    assert len(told) >= 3  # at the end of each strength at least
+    assert [at for at, _, _ in told] == sorted(at for at, _, _ in told)
+    assert min(loss for _, _, loss in told) < np.log(2)
+
+
+def test_what_is_told_of_validation_is_what_the_head_said_of_it() -> None:
+    validation = clusters([20, 20], spread=3.0, seed=1)
+    head, told = told_of_validation(validation)
+    assert head.validation_logits is not None
+    said = heads.accuracy_and_cross_entropy(head.validation_logits, validation.labels)
+    assert said in [(accuracy_then, loss) for _, accuracy_then, loss in told]
+
+
+def test_without_validation_images_there_is_nothing_to_tell() -> None:
+    assert told_of_validation(NOTHING)[1] == []
+
+
+def test_who_listens_changes_no_bit_of_the_weights() -> None:
+    train, validation = clusters([20, 20], spread=3.0), clusters([20, 20], spread=3.0, seed=1)
+    alone, heard = train_lbfgs(train, validation, 2), told_of_validation(validation)[0]
+    assert np.array_equal(alone.weights, heard.weights)
+    assert np.array_equal(alone.bias, heard.bias)
