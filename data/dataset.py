@@ -50,12 +50,16 @@ class DataSet:
 
         The same for the same images wherever the data set lies, and whatever its split.
         """
-        digests = content_digests([image.path for image in self.images])
-        lines = sorted(
-            image.relative.encode("utf-8", "surrogateescape") + b"\0" + digest.encode("ascii") + b"\n"
-            for image, digest in zip(self.images, digests, strict=True)
-        )
-        return hashlib.sha256(b"".join(lines)).hexdigest()
+        return _fingerprint(self.images, content_digests([image.path for image in self.images]))
+
+    def know_contents(self, digests: Iterable[str]) -> None:
+        """Make the fingerprint of contents that are known, so that no file is read for it.
+
+        Args:
+            digests: SHA-256 of each image, hexadecimal, in the order of the images.
+        """
+        # No field: what is made of this data set by replace() may have other images.
+        self.__dict__["fingerprint"] = _fingerprint(self.images, digests)
 
     def without(self, failures: Iterable[Rejected | ImageError]) -> "DataSet":
         """The same data set without the images of these paths; no other image changes its set.
@@ -92,6 +96,14 @@ class DataSet:
             reasons = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
             text += f"\n{len(self.rejected)} skipped: {reasons}"
         return text
+
+
+def _fingerprint(images: Iterable[ImageItem], digests: Iterable[str]) -> str:
+    lines = sorted(
+        image.relative.encode("utf-8", "surrogateescape") + b"\0" + digest.encode("ascii") + b"\n"
+        for image, digest in zip(images, digests, strict=True)
+    )
+    return hashlib.sha256(b"".join(lines)).hexdigest()
 
 
 def refuse_rejected(rejected: list[Rejected]) -> None:

@@ -2,9 +2,9 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from legoclf.bundle import sha256_file
 from legoclf.cores import available_cores
@@ -13,12 +13,31 @@ from legoclf.image import read_image
 from legoclf.image_header import read_header_of_file, unreadable
 from legoclf.progress import Progress
 
+T = TypeVar("T")
+
+#: Files that a thread takes at once, at most: to hand over a small one takes longer than to read it.
+_AT_ONCE = 16
+
 
 class Rejected(NamedTuple):
     """An image file that is left out, and why."""
 
     path: str
     reason: str
+
+
+def each_in_order(look: Callable[[str], T], paths: Sequence[str], jobs: int | None = None) -> Iterator[T]:
+    """What ``look`` makes of each path, in their order, on threads; what it raises comes through.
+
+    Args:
+        jobs: threads; None is one per core.
+    """
+    workers = jobs or available_cores()
+    size = max(1, min(_AT_ONCE, len(paths) // (4 * workers)))
+    turns = (paths[start : start + size] for start in range(0, len(paths), size))
+    with ThreadPoolExecutor(workers) as pool:
+        for made in pool.map(lambda turn: [look(path) for path in turn], turns):
+            yield from made
 
 
 def check_headers(paths: Sequence[str], jobs: int | None = None) -> list[Rejected]:
@@ -46,8 +65,7 @@ def content_sha256(path: str) -> str:
 
 def content_digests(paths: Sequence[str], jobs: int | None = None) -> list[str]:
     """:func:`content_sha256` of each file, in order."""
-    with ThreadPoolExecutor(jobs or available_cores()) as pool:
-        return list(pool.map(content_sha256, paths))
+    return list(each_in_order(content_sha256, paths, jobs))
 
 
 def same_contents(paths: Iterable[str]) -> list[list[str]]:
@@ -69,8 +87,8 @@ def _rejected(
     look: Callable[[str], object], paths: Sequence[str], what: str, jobs: int | None
 ) -> list[Rejected]:
     rejected = []
-    with Progress(what, len(paths)) as progress, ThreadPoolExecutor(jobs or available_cores()) as pool:
-        for outcome in pool.map(lambda path: _reason(look, path), paths):
+    with Progress(what, len(paths)) as progress:
+        for outcome in each_in_order(lambda path: _reason(look, path), paths, jobs):
             if outcome is not None:
                 rejected.append(outcome)
             progress.advance()

@@ -50,7 +50,7 @@ def extract_features(
             Request(item.path, settings.views if every or item.split == TRAIN else 1)
             for item in dataset.images
         )
-        keys, rejected = _extract(
+        keys, contents, rejected = _extract(
             Extractor(engine, contract, cache, settings.augmentation, settings.seed),
             requests,
             len(dataset.images),
@@ -58,6 +58,7 @@ def extract_features(
         )
         if rejected:
             dataset = dataset.without(rejected)
+        dataset.know_contents(content.hex() for content in contents)
         if settings.extractor_precision != "fp32":
             few = dataset.images[:: max(1, len(dataset.images) // DRIFT_IMAGES)][:DRIFT_IMAGES]
             tensors = [preprocess(read_image(item.path), contract, fastest_fit()) for item in few]
@@ -69,9 +70,10 @@ def extract_features(
 
 def _extract(
     extractor: Extractor, requests: Iterable[Request], total: int, settings: Settings
-) -> tuple[list[list[bytes]], list[Rejected]]:
-    """Keys of the views of each image that could be used, and the others with their reasons."""
+) -> tuple[list[list[bytes]], list[bytes], list[Rejected]]:
+    """Keys of the views, and SHA-256, of each image that could be used; the others with their reasons."""
     keys: list[list[bytes]] = []
+    contents: list[bytes] = []
     rejected: list[Rejected] = []
     try:
         with Progress("extracting features", total) as progress:
@@ -79,6 +81,7 @@ def _extract(
                 progress.advance()
                 if result.error is None:
                     keys.append(result.keys)
+                    contents.append(bytes.fromhex(result.content_sha256))
                 elif settings.strict:
                     raise LegoclfError(f"{result.error}; mend or remove it, or run without --strict")
                 else:
@@ -91,7 +94,7 @@ def _extract(
             settings.bottleneck_dir,
         )
         raise
-    return keys, rejected
+    return keys, contents, rejected
 
 
 def gather(images: Sequence[ImageItem], rows: Sequence[np.ndarray], split: str) -> Features:

@@ -6,13 +6,12 @@ were scaled to half or saved as JPEG of quality 40 lie above it too.
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from legoclf.cores import available_cores
 from legoclf.data.dataset import ImageItem
+from legoclf.data.images import each_in_order, same_contents
 from legoclf.errors import ImageError
 from legoclf.image import decode_reduced, read_file
 from legoclf.retrain.blas import one_blas_thread
@@ -29,8 +28,11 @@ _SIDE, _DECODED = 16, 64
 #: Levels, 0 to 255, by which the pixels of an image must differ at least: plain ones are all alike.
 _LEAST_CONTRAST = 4.0
 
-#: Rows of the product of all with all that are held at once.
-_BLOCK = 512
+#: Rows that are compared with all at once: the fewer, the fewer of all are near any of them.
+_BLOCK = 128
+
+#: Pixels a side of the squares that a bound of the likeness is taken from, and what rounding may do to it.
+_COARSE, _SLACK = 4, 1e-4
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,16 @@ def near_duplicates(items: Sequence[ImageItem], most: int = MAX_IMAGES) -> NearD
     images evenly from the rest; the same items give the same pairs.
     """
     chosen = _chosen(items, most)
-    with ThreadPoolExecutor(available_cores()) as pool:
-        signatures = list(pool.map(_signature, chosen))
-    read = [(item, made) for item, made in zip(chosen, signatures, strict=True) if made is not None]
+    small = list(each_in_order(_small, [item.path for item in chosen]))
+    read = [item for item, pixels in zip(chosen, small, strict=True) if pixels is not None]
     if not read:
         return NearDuplicates([], 0)
-    found = _alike(np.stack([made for _, made in read]), [item.split for item, _ in read])
+    signatures = _signatures(np.stack([pixels for pixels in small if pixels is not None]))
+    found = _alike(signatures, [item.split for item in read])
+    contents = _contents(sorted({read[index].path for i, j, _ in found for index in (i, j)}))
     pairs = [
-        NearDuplicate(read[i][0], read[j][0], likeness, _same_bytes(read[i][0].path, read[j][0].path))
-        for i, j, likeness in found
+        NearDuplicate(one, other, likeness, contents[one.path] == contents[other.path])
+        for one, other, likeness in ((read[i], read[j], likeness) for i, j, likeness in found)
     ]
     # Rounded, so that the last bits of a sum do not decide the order.
     pairs.sort(
@@ -94,21 +97,28 @@ def _evenly(items: Sequence[ImageItem], most: int) -> list[ImageItem]:
     return [items[index * len(items) // most] for index in range(most)]
 
 
-def _signature(item: ImageItem) -> np.ndarray | None:
-    """float32 [768] of length 1 and mean 0; zeros for an image of one colour, None for an unreadable one."""
+def _small(path: str) -> np.ndarray | None:
+    """uint8 [768], what is compared of an image; None for an unreadable one."""
     from PIL import Image
 
     try:
-        pixels = decode_reduced(read_file(item.path), item.path, _DECODED, _DECODED)
+        pixels = decode_reduced(read_file(path), path, _DECODED, _DECODED)
     except ImageError:
         return None
     small = Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BOX)
-    levels = np.asarray(small, np.float32).ravel()
-    levels -= levels.mean()
-    length = float(np.linalg.norm(levels))
-    if length < _LEAST_CONTRAST * np.sqrt(levels.size):
-        return np.zeros_like(levels)
-    return levels / np.float32(length)
+    return np.frombuffer(small.tobytes(), np.uint8)
+
+
+def _signatures(small: np.ndarray) -> np.ndarray:
+    """float32 [N, 768] of length 1 and mean 0, from uint8 [N, 768]; zeros for an image of one colour."""
+    levels = small.astype(np.float32)
+    levels -= levels.mean(axis=1, keepdims=True)
+    lengths = np.array([np.linalg.norm(row) for row in levels])
+    plain = lengths < _LEAST_CONTRAST * np.sqrt(levels.shape[1])
+    levels[plain] = 0
+    lengths[plain] = 1
+    levels /= lengths[:, None]
+    return levels
 
 
 @one_blas_thread
@@ -118,14 +128,35 @@ def _alike(signatures: np.ndarray, splits: Sequence[str]) -> list[tuple[int, int
 
 
 def _pairs(signatures: np.ndarray, places: np.ndarray) -> Iterator[tuple[int, int, float]]:
+    coarse = _coarse(signatures)
     for start in range(0, len(signatures), _BLOCK):
-        rest = signatures[start:]
-        likeness = signatures[start : start + _BLOCK] @ rest.T
         apart = places[start : start + _BLOCK, None] != places[None, start:]
-        for i, j in np.argwhere((likeness >= SAME_FROM) & apart).tolist():
+        near = (coarse[start : start + _BLOCK] @ coarse[start:].T >= SAME_FROM - _SLACK) & apart
+        rows, columns = (start + np.flatnonzero(near.any(axis=axis)) for axis in (1, 0))
+        likeness = signatures[rows] @ signatures[columns].T
+        apart = places[rows, None] != places[None, columns]
+        for row, column in np.argwhere((likeness >= SAME_FROM) & apart).tolist():
+            i, j = int(rows[row]), int(columns[column])
             if i < j:
-                yield start + i, start + j, min(1.0, float(likeness[i, j]))
+                yield i, j, min(1.0, float(likeness[row, column]))
 
 
-def _same_bytes(one: str, other: str) -> bool:
-    return read_file(one) == read_file(other)
+def _coarse(signatures: np.ndarray) -> np.ndarray:
+    """float32 [N, 49] of signatures [N, 768]: the product of two is no less than that of the signatures.
+
+    They are the means of squares, scaled to keep lengths, and the length of what those leave out: by Cauchy
+    and Schwarz, two such rests have a product of that of their lengths at most.
+    """
+    squares = _SIDE // _COARSE
+    shape = (len(signatures), squares, _COARSE, squares, _COARSE, 3)
+    means = signatures.reshape(shape).sum(axis=(2, 4)).reshape(len(signatures), -1) / np.float32(_COARSE)
+    left = np.square(signatures).sum(axis=1) - np.square(means).sum(axis=1)
+    return np.column_stack([means, np.sqrt(left.clip(0))])
+
+
+def _contents(paths: Sequence[str]) -> dict[str, int]:
+    """A number for each file, equal for files of the same bytes; each is read once at most."""
+    numbers = {path: number for number, path in enumerate(paths)}
+    for group in same_contents(paths):
+        numbers.update(dict.fromkeys(group, numbers[group[0]]))
+    return numbers

@@ -5,6 +5,7 @@ import os
 import shutil
 import unicodedata
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -387,6 +388,35 @@ def test_the_fingerprint_changes_with_one_image(make_set, save_image):
     before = scan_folder(root).fingerprint
     save_image(Path(root, "cat", "000.jpg"))
     assert scan_folder(root).fingerprint != before
+
+
+def test_the_fingerprint_of_known_contents_is_that_of_the_files(make_set):
+    data = scan_folder(make_set({"cat": 3, "dog": 3}))
+    read = scan_folder(data.root).fingerprint
+    data.know_contents([hashlib.sha256(Path(image.path).read_bytes()).hexdigest() for image in data.images])
+    for image in data.images:
+        os.unlink(image.path)
+    assert data.fingerprint == read
+
+
+def test_known_contents_are_not_those_of_fewer_images(make_set):
+    data = scan_folder(make_set({"cat": 4, "dog": 4}))
+    digests = [hashlib.sha256(Path(image.path).read_bytes()).hexdigest() for image in data.images]
+    data.know_contents(digests)
+    without = data.without([Rejected(data.images[0].path, "truncated")])
+    fewer = replace(data, images=data.images[1:])
+    fewer.know_contents(digests[1:])
+    assert without.fingerprint == fewer.fingerprint != data.fingerprint
+
+
+@pytest.mark.parametrize("ending", ["", "/", "//"])
+def test_paths_are_relative_however_the_folder_is_written(ending, make_set, monkeypatch):
+    root = make_set({"cat/tabby": 3, "dog": 3})
+    expected = [image.relative for image in scan_folder(root).images]
+    monkeypatch.chdir(root)
+    assert expected[0] == "cat/tabby/000.jpg"
+    for name in (".", f"../{Path(root).name}", str(Path(root, "cat", ".."))):
+        assert [image.relative for image in scan_folder(name + ending).images] == expected
 
 
 def test_nothing_in_the_users_folder_is_changed(damaged, state_of):

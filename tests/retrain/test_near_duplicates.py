@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from legoclf.data.dataset import ImageItem
-from legoclf.retrain.near_duplicates import NearDuplicates, near_duplicates
+from legoclf.retrain.near_duplicates import SAME_FROM, NearDuplicates, near_duplicates
 
 
 def picture(seed: int) -> Image.Image:
@@ -57,6 +57,40 @@ def test_a_copy_of_a_file_is_named_as_one_and_comes_first(trained_on: ImageItem,
     found = near_duplicates([trained_on, again, copy])
     assert names(found)[0] == {"train.jpg", "z copy.jpg"}
     assert [pair.is_copy for pair in found.pairs] == [True, False]
+
+
+def test_another_file_of_the_same_size_is_no_copy(trained_on: ImageItem, tmp_path: Path) -> None:
+    """What stands behind the end of a JPEG is no pixel."""
+    content = Path(trained_on.path).read_bytes()
+    for name, end in (("train.jpg", b"1"), ("test.jpg", b"2")):
+        (tmp_path / name).write_bytes(content + end)
+    found = near_duplicates([trained_on, ImageItem(str(tmp_path / "test.jpg"), "test.jpg", 0, "test")])
+    assert [pair.is_copy for pair in found.pairs] == [False]
+
+
+def test_the_pairs_are_those_of_all_with_all(tmp_path: Path) -> None:
+    """Pictures with noise of all strengths, coarse and fine, so that many pairs lie near the bound."""
+    random = np.random.default_rng(0)
+    base = np.asarray(picture(1).resize((64, 64)), np.float64)
+    levels = []
+    for number in range(300):
+        step = (1, 4, 16)[number % 3]
+        noise = random.normal(0, random.uniform(0, 30), (64 // step, 64 // step, 3))
+        noise = noise.repeat(step, axis=0).repeat(step, axis=1)
+        levels.append((base + noise).clip(0, 255).astype(np.uint8))
+    items = [
+        saved(Image.fromarray(image), tmp_path / f"{number:03d}.png", ("train", "test")[number % 2])
+        for number, image in enumerate(levels)
+    ]
+    boxes = [Image.fromarray(image).resize((16, 16), Image.Resampling.BOX) for image in levels]
+    likeness = np.corrcoef([np.asarray(box, np.float64).ravel() for box in boxes])
+    expected = {
+        frozenset((f"{i:03d}.png", f"{j:03d}.png"))
+        for i, j in np.argwhere(likeness >= SAME_FROM).tolist()
+        if i % 2 != j % 2
+    }
+    assert 1000 < len(expected) < 20_000
+    assert {frozenset(pair) for pair in names(near_duplicates(items))} == expected
 
 
 def test_of_one_set_they_do_no_harm(trained_on: ImageItem, tmp_path: Path) -> None:
