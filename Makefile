@@ -48,8 +48,10 @@ system: $(INSTALLED)
 test: check system zone
 	$(BIN)/pytest -m "not slow and not gpu" -n auto --maxprocesses 8 --dist loadfile
 
+# What takes minutes, and all of the zone's tests with the newest NumPy for Python 3.6 too.
 slow: $(INSTALLED)
 	$(BIN)/pytest -m slow
+	$(BIN)/python tests/zone.py --all
 
 # On a machine with an NVIDIA GPU: engines for real, where a TensorRT that knows the GPU is installed.
 gpu-test: $(INSTALLED)

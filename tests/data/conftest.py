@@ -4,10 +4,12 @@ import hashlib
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from tfds_examples import Example, Store, encoded
 
 
 @pytest.fixture
@@ -52,3 +54,42 @@ def state_of() -> Callable[[str], dict[str, tuple[str, int]]]:
         }
 
     return state
+
+
+@pytest.fixture
+def tfds(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    return pytest.importorskip("tensorflow_datasets")
+
+
+@pytest.fixture
+def store(tfds: Any, tmp_path: Path) -> Store:
+    """Write examples as TFDS does: ``store({"train": [...]}, label=...)`` gives the cache that holds them."""
+
+    def write(splits: dict[str, list[Example]], name: str = "tiny", **features: Any) -> Path:
+        given = {"image": tfds.features.Image(shape=(None, None, None)), **features}
+        tfds.dataset_builders.store_as_tfds_dataset(
+            name,
+            "1.0.0",
+            features=tfds.features.FeaturesDict(given),
+            split_datasets={split: iter(enumerate(examples)) for split, examples in splits.items()},
+            data_dir=tmp_path / "cache" / "tensorflow_datasets",
+        )
+        return tmp_path / "cache"
+
+    return write
+
+
+@pytest.fixture
+def store_labelled(tfds: Any, store: Store) -> Store:
+    """Likewise, of classes by name: ``store_labelled(["cat", "dog"], {"train": [0, 1, 1]})``."""
+
+    def write(names: list[str], splits: dict[str, list[int]], name: str = "tiny") -> Path:
+        random = np.random.default_rng(0)
+        examples = {
+            split: [{"image": encoded(random, "PNG"), "label": label} for label in labels]
+            for split, labels in splits.items()
+        }
+        return store(examples, name, label=tfds.features.ClassLabel(names=names))
+
+    return write

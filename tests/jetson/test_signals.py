@@ -77,6 +77,7 @@ def signalled(process, path, number):
     """Send a signal once a record is being written; exit code, what was said on either stream."""
     while not (os.path.exists(path) and os.path.getsize(path)):
         assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
     process.send_signal(number)
     out, said = process.communicate(timeout=60)
     return process.returncode, out, said

@@ -232,24 +232,38 @@ def test_a_bundle_that_may_not_be_written_is_one_clear_line(change):
         shutil.rmtree(folder)
 
 
-def killed_at(line, work):
-    """Do ``work`` in a child that kills itself at the given traced line of our modules; whether it did."""
+def trace_lines(work, on_line):
+    """Do ``work``; ``on_line`` is called for each line of our modules that runs, with its file and number."""
+
+    def trace(frame, event, argument):
+        name = os.path.basename(frame.f_code.co_filename)
+        if name not in ("bundle_update.py", "bundle_writer.py"):
+            return None
+        if event == "line":
+            on_line((name, frame.f_lineno))
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+
+
+def killed_at(moment, work):
+    """Do ``work`` in a child that kills itself before the so manieth line that runs; whether it did."""
     child = os.fork()
     if child == 0:
-        left = [line]
+        left = [moment]
 
-        def trace(frame, event, argument):
-            name = os.path.basename(frame.f_code.co_filename)
-            if name not in ("bundle_update.py", "bundle_writer.py"):
-                return None
-            left[0] -= event == "line"
+        def count(_):
+            left[0] -= 1
             if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return trace
 
-        sys.settrace(trace)
         try:
-            work()
+            trace_lines(work, count)
         finally:
             os._exit(0)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
@@ -266,20 +280,24 @@ def test_killed_at_any_line_the_bundle_is_the_old_or_the_new_one(tmp_path, chang
     path = str(tmp_path / "bricks.bundle")
     write(path)
     old = tree(path)
-    work()
+    ran = []
+    trace_lines(work, ran.append)
     new = tree(path)
-    seen, line = [], 0
-    while True:
+    # Of a line that runs again and again the first time and the last.
+    last = {line: moment for moment, line in enumerate(ran, 1)}
+    first = {line: moment for moment, line in reversed(list(enumerate(ran, 1)))}
+    seen = []
+    for moment in sorted(set(first.values()) | set(last.values())):
         write(path)
-        line += 1
-        if not killed_at(line, work):
-            break
+        assert killed_at(moment, work)
         Bundle.open(path)
         left = {name: content for name, content in tree(path).items() if not name.endswith(".tmp")}
-        assert left in (old, new), "killed at line {}".format(line)
+        assert left in (old, new), "killed at {}".format(ran[moment - 1])
         seen.append(left == new)
     assert True in seen
     assert False in seen
+    write(path)
+    work()
     assert os.listdir(str(tmp_path)) == ["bricks.bundle"]
 
 

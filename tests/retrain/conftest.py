@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tf_modules
 from PIL import Image
+from shared_folder import held, shared_folder
 
 from legoclf.cli import main
 
@@ -35,15 +36,19 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def module() -> Path:
     """A feature vector that sees colours and converts in seconds, as a local SavedModel: 32x32 to 16."""
-    return tf_modules.colour_module(tmp_path_factory.mktemp("module") / "colour_module")
+    folder = shared_folder("retrain")
+    with held(folder):
+        if not (folder / "colour_module").is_dir():
+            tf_modules.colour_module(folder / "colour_module")
+    return folder / "colour_module"
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cache() -> Path:
     """Where converted modules are kept while the tests run."""
-    return tmp_path_factory.mktemp("cache")
+    return shared_folder("cache")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment, then the same command: it ends in the same bundle, with nothing broken."""
+"""Killed and started again with the same command: it ends in the same bundle, with nothing broken."""
 
 import hashlib
 import os
@@ -7,17 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from legoclf.bundle import Bundle
+from legoclf.cli import main
 from legoclf.convert.frozen import FrozenGraph
 
 
 class Run:
-    """`legoclf retrain` in a process group of its own, with all outputs below one folder."""
+    """`legoclf retrain` with all outputs below one folder."""
 
     def __init__(self, photos: Path, module: Path, cache: Path, out: Path) -> None:
         places = {
@@ -31,24 +33,32 @@ class Run:
             "checkpoint_path": out / "checkpoint",
         }
         self.out = out
-        self.command = [sys.executable, "-m", "legoclf", "retrain", "--random_brightness=20"]
-        self.command += [f"--{flag}={place}" for flag, place in places.items()]
-        self.environment = {**os.environ, "LEGOCLF_CACHE_DIR": str(cache), "SOURCE_DATE_EPOCH": "1600000000"}
+        self.words = ["retrain", "--random_brightness=20"]
+        self.words += [f"--{flag}={place}" for flag, place in places.items()]
+        self.environment = {"LEGOCLF_CACHE_DIR": str(cache), "SOURCE_DATE_EPOCH": "1600000000"}
+
+    def finish(self) -> None:
+        """Run to the end, in this process."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            assert main(self.words) == 0
 
     def start(self) -> subprocess.Popen[bytes]:
+        """In a process group of its own."""
         return subprocess.Popen(
-            self.command,
-            env=self.environment,
+            [sys.executable, "-m", "legoclf", *self.words],
+            env={**os.environ, **self.environment},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
 
-    def finish(self) -> float:
-        """Run to the end; seconds."""
+    def timed(self) -> float:
+        """Run to the end in a process; seconds."""
         start = time.monotonic()
         process = self.start()
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=600)
         assert process.returncode == 0, said.decode()
         return time.monotonic() - start
 
@@ -59,6 +69,16 @@ class Run:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
+
+    def kill_when(self, has_come: Callable[[Path], bool]) -> None:
+        """Kill it once its folder shows that a stage has come."""
+        process = self.start()
+        while not has_come(self.out):
+            assert process.poll() is None, "it ended before"
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
 
     def results(self) -> dict[str, str]:
         """Hashes of the bundle's files and of the copies, where they are the same in any run."""
@@ -72,36 +92,50 @@ class Run:
         }
 
 
-def survives(photos: Path, module: Path, tmp_path: Path, moments: int, seed: int) -> None:
-    """Kill at random moments of a run, sometimes with the conversion still to do; then run to the end."""
-    draw = random.Random(seed)
-    undisturbed = Run(photos, module, tmp_path / "cache", tmp_path / "undisturbed")
-    cold = undisturbed.finish()
-    expected = undisturbed.results()
-    accuracy = Bundle.open(str(undisturbed.out / "colours.bundle")).metrics["final_test_accuracy_percent"]
-    for number in range(moments):
-        fresh = number % 2 == 0
-        cache = tmp_path / f"cache{number}" if fresh else tmp_path / "cache"
-        run = Run(photos, module, cache, tmp_path / f"killed{number}")
-        run.kill_after(draw.uniform(0, cold))
-        run.finish()
-        assert run.results() == expected
-        bundle = Bundle.open(str(run.out / "colours.bundle"))
-        assert bundle.metrics["final_test_accuracy_percent"] == accuracy
-        FrozenGraph(str(run.out / "graph.pb"))
-        for shard in (run.out / "bottleneck").rglob("*.npy"):
-            assert len(np.load(shard, allow_pickle=False))
-        assert not list(run.out.rglob(".*")), "leftovers of the killed run"
+def assert_ends_like(run: Run, undisturbed: Run) -> None:
+    """The run, started again, ends in the same results with nothing left of the one that was killed."""
+    run.finish()
+    assert run.results() == undisturbed.results()
+    accuracies = [
+        Bundle.open(str(each.out / "colours.bundle")).metrics["final_test_accuracy_percent"]
+        for each in (run, undisturbed)
+    ]
+    assert accuracies[0] == accuracies[1]
+    FrozenGraph(str(run.out / "graph.pb"))
+    for shard in (run.out / "bottleneck").rglob("*.npy"):
+        assert len(np.load(shard, allow_pickle=False))
+    assert not list(run.out.rglob(".*")), "leftovers of the killed run"
 
 
-def test_a_run_killed_at_two_moments_ends_as_one_that_was_not(
-    photos: Path, module: Path, tmp_path: Path
+#: What shows that features are kept, and that the bundle is written.
+STAGES: dict[str, Callable[[Path], bool]] = {
+    "features": lambda out: any(path.is_file() for path in (out / "bottleneck").rglob("*")),
+    "bundle": lambda out: any(out.glob(".colours.bundle.*")),
+}
+
+
+def test_a_run_killed_at_two_stages_ends_as_one_that_was_not(
+    photos: Path, module: Path, cache: Path, tmp_path: Path
 ) -> None:
-    survives(photos, module, tmp_path, moments=2, seed=1)
+    undisturbed = Run(photos, module, cache, tmp_path / "undisturbed")
+    undisturbed.finish()
+    for name, has_come in STAGES.items():
+        run = Run(photos, module, cache, tmp_path / name)
+        run.kill_when(has_come)
+        assert_ends_like(run, undisturbed)
 
 
 @pytest.mark.slow
 def test_a_run_killed_at_twenty_moments_ends_as_one_that_was_not(
     photos: Path, module: Path, tmp_path: Path
 ) -> None:
-    survives(photos, module, tmp_path, moments=20, seed=0)
+    """At random ones, half of them with the conversion of the module still to do."""
+    draw = random.Random(0)
+    undisturbed = Run(photos, module, tmp_path / "cache", tmp_path / "undisturbed")
+    cold = undisturbed.timed()
+    for number in range(20):
+        fresh = number % 2 == 0
+        cache = tmp_path / f"cache{number}" if fresh else tmp_path / "cache"
+        run = Run(photos, module, cache, tmp_path / f"killed{number}")
+        run.kill_after(draw.uniform(0, cold))
+        assert_ends_like(run, undisturbed)

@@ -2,10 +2,10 @@
 
 import os
 import shutil
-import subprocess
 from typing import Any
 
 import pytest
+from shared_folder import compile_once
 
 _SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cudart_stub.c")
 
@@ -32,5 +32,5 @@ def build_stub(folder: Any, split: bool = False, graphs: bool = False) -> str:
         wanted.append((os.path.join(str(folder), "libcuda.so.1"), ["-DNO_RUNTIME"]))
     for path, defines in wanted:
         flags = ["-std=gnu99", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-        subprocess.run([str(compiler), *flags, *defines, _SOURCE, "-o", path], check=True)
+        compile_once([str(compiler), *flags, *defines, _SOURCE], path)
     return library

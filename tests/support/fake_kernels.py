@@ -3,10 +3,10 @@
 import ctypes
 import os
 import shutil
-import subprocess
 from typing import Any, Tuple
 
 import pytest
+from shared_folder import compile_once
 
 from legoclf.jetson.kernel_compiler import SOURCE
 
@@ -34,7 +34,7 @@ def _compile(library: str, arguments: Any) -> None:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("no C compiler (cc) to build the kernels for the CPU with")
-    subprocess.run([str(compiler), *_FLAGS, *arguments, "-o", library], check=True)
+    compile_once([str(compiler), *_FLAGS, *arguments], library)
 
 
 class CpuKernels(object):

@@ -1,18 +1,16 @@
 """What benchmarks of training are tried on: noisy photos of three colours, and a network that sees them."""
 
 import functools
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import tf_modules
 from PIL import Image
+from shared_folder import held, shared_folder
 
 from legoclf.retrain.feature_vector import FeatureVector, load_feature_vector
 
 COLOURS = {"blue": (30, 60, 200), "green": (20, 160, 60), "red": (190, 30, 30)}
-
-_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def write_photos(folder: Path, per_class: int = 12) -> Path:
@@ -29,9 +27,11 @@ def write_photos(folder: Path, per_class: int = 12) -> Path:
 @functools.cache
 def module() -> tuple[Path, Path]:
     """A module of 32x32 pixels to 6 features, and the cache folder that it is converted into."""
-    _FOLDERS.append(tempfile.TemporaryDirectory(prefix="legoclf-test-"))
-    folder = Path(_FOLDERS[-1].name)
-    return tf_modules.save_tf2_module(folder / "module"), folder / "cache"
+    folder = shared_folder("small_training")
+    with held(folder):
+        if not (folder / "module").is_dir():
+            tf_modules.save_tf2_module(folder / "module")
+    return folder / "module", shared_folder("cache")
 
 
 @functools.cache

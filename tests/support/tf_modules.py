@@ -3,7 +3,6 @@
 import functools
 import io
 import tarfile
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from shared_folder import held, shared_folder
 
 from legoclf.convert.frozen import import_tensorflow
 from legoclf.retrain.feature_vector import FeatureVector, load_feature_vector
@@ -19,14 +19,13 @@ from legoclf.retrain.feature_vector import FeatureVector, load_feature_vector
 SIZE = 32
 FEATURES = 6
 
-_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
-
 
 @functools.cache
 def embedded_vector() -> FeatureVector:
-    """The embedded module, converted once per test process (about 15 s)."""
-    _FOLDERS.append(tempfile.TemporaryDirectory(prefix="legoclf-test-"))
-    return load_feature_vector(None, cache_dir=Path(_FOLDERS[-1].name))
+    """The embedded module, converted once for all workers (about 15 s)."""
+    cache = shared_folder("cache")
+    with held(cache):
+        return load_feature_vector(None, cache_dir=cache)
 
 
 def images(count: int, height: int = SIZE, width: int = SIZE, seed: int = 0) -> np.ndarray:

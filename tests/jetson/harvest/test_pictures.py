@@ -95,7 +95,7 @@ def test_the_oldest_picture_is_forgotten_where_there_is_no_room(scene):
 
 def test_motion_shows_as_a_drop_of_sharpness(scene):
     # Edges along the motion stay as they are: sideways, of boxes, about half.
-    for number in range(10):
+    for number in range(4):
         picture = scene(number, 480, 640)
         sharp, blurred = (
             sharpness(reduce_picture(noisy(each, 2))) for each in (picture, smeared(picture, 20))
