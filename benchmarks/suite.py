@@ -44,12 +44,12 @@ STEPS = (
     Step("roofline", ("roofline", "{bundle}"), ()),
     Step(
         "extraction",
-        ("extract", "--image_dir", "{image_dir}", "--rounds", "6"),
+        ("extract", "--image_dir", "{image_dir}", "--rounds", "6", "--images", "50"),
         ("--images", "8", "--views", "1", "--rounds", "15"),
     ),
     Step(
         "training",
-        ("training", "--image_dir", "{image_dir}", "--images", "200", "--seconds", "12"),
+        ("training", "--image_dir", "{image_dir}", "--images", "140", "--seconds", "9"),
         in_short=False,
     ),
     Step("conversion", ("conversion", "{bundle}", "--image_dir", "{image_dir}"), in_short=False),
