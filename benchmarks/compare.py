@@ -25,6 +25,8 @@ _WORDS = {
     "ms": ("slower", "faster"),
     "s": ("slower", "faster"),
     "1/s": ("faster", "slower"),
+    "GFLOP/s": ("faster", "slower"),
+    "GB/s": ("faster", "slower"),
     "MB": ("larger", "smaller"),
     "mJ": ("more", "less"),
     "W": ("more", "less"),

@@ -194,7 +194,7 @@ def _cpu_peak(measured: "Measured") -> "Optional[Peak]":
     if not any(each["backend"] == "onnxruntime" for each in measured.facts["configurations"]):
         return None
     peak = measure_peak()
-    measured.series.extend(peak.series)
+    measured.series.extend(peak.rates)
     return peak
 
 

@@ -64,6 +64,18 @@ class Peak(NamedTuple):
     work: Dict[str, int]
 
     @property
+    def rates(self) -> List[Series]:
+        """The samples as rates, GFLOP/s or GB/s: what one sample does is chosen anew in every run."""
+        return [
+            Series(
+                each.name,
+                _unit(each.name),
+                [[self.work[each.name] / sample / 1e6 for sample in turn] for turn in each.turns],
+            )
+            for each in self.series
+        ]
+
+    @property
     def gflops(self) -> float:
         """FP32 FLOPs a nanosecond."""
         return max(self.rate(name) for name in self.work if name in _PRODUCTS)
@@ -87,14 +99,19 @@ class Peak(NamedTuple):
                 spread = "a turn's fastest: {:.1f}, 95 % interval {:.1f} to {:.1f}".format(
                     rate.value, rate.low, rate.high
                 )
-            unit = "GFLOP/s" if each.name in _PRODUCTS else "GB/s"
-            found.append("{}: {:.1f} {} ({})".format(each.name, self.rate(each.name), unit, spread))
+            found.append(
+                "{}: {:.1f} {} ({})".format(each.name, self.rate(each.name), _unit(each.name), spread)
+            )
         return found
 
     def _fastest(self, name: str) -> List[float]:
         """The rate of each turn's fastest sample."""
         turns = next(series.turns for series in self.series if series.name == name)
         return [self.work[name] / min(turn) / 1e6 for turn in turns]
+
+
+def _unit(name: str) -> str:
+    return "GFLOP/s" if name in _PRODUCTS else "GB/s"
 
 
 def measure_peak(turns: int = TURNS, seconds: float = SECONDS, root: str = "/") -> Peak:

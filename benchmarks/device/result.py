@@ -29,6 +29,8 @@ UNITS = {
     "mJ": "lower",
     "W": "lower",
     "1/s": "higher",
+    "GFLOP/s": "higher",
+    "GB/s": "higher",
     "right": "higher",
 }
 

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     with Watch(args.command_line) as watch:
         peak = measure_peak()
     facts = facts_of(onnx_path, boards, peak, args.precision, args.batch, args.gpu_mhz)
-    emit(Result("roofline", watch.header(), peak.series, [], facts), args)
+    emit(Result("roofline", watch.header(), peak.rates, [], facts), args)
     return 0
 
 

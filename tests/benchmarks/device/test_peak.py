@@ -39,6 +39,12 @@ def test_the_interval_is_that_of_the_fastest_of_each_turn() -> None:
     ]
 
 
+def test_results_hold_rates_which_runs_of_different_sizes_share() -> None:
+    one, other = made({peak.BLAS: [[2.0], [4.0]]}, 10**9), made({peak.BLAS: [[4.0], [8.0]]}, 2 * 10**9)
+    assert one.rates == other.rates == [Series(peak.BLAS, "GFLOP/s", [[500.0], [250.0]])]
+    assert [each.unit for each in made({peak.ADD: [[1.0]]}, 1).rates] == ["GB/s"]
+
+
 def test_too_few_turns_are_told() -> None:
     assert "too few turns" in made({peak.BLAS: [[1.0]]}, 10**9).lines()[0]
 
