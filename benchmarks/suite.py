@@ -54,7 +54,7 @@ STEPS = (
     ),
     Step("conversion", ("conversion", "{bundle}", "--image_dir", "{image_dir}"), in_short=False),
     Step("scaling", ("scaling", "--once", "--images", "1000,10000,20000"), ("--images", "100,400"), False),
-    Step("startup", ("startup", "--rounds", "6"), ("--rounds", "2")),
+    Step("startup", ("startup",)),
 )
 
 
