@@ -106,13 +106,18 @@ class _Classes:
     @classmethod
     def of(cls, rows: np.ndarray, labels: np.ndarray) -> "_Classes":
         wide = rows.astype(np.float64)
-        names, places = np.unique(labels, return_inverse=True)
-        means = np.stack([wide[places == place].mean(axis=0) for place in range(len(names))])
+        means, places = _class_means(wide, labels)
         centre = means.mean(axis=0)
         within = wide - means[places]
         centred = wide - centre
         covariance = _shrunk_covariance(within, (LEAST_SHARE * _typical_length(centred)) ** 2)
         return cls(places, centre, means - centre, centred, within, covariance)
+
+
+def _class_means(wide: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of images [N, D] the means [K, D] of their classes, and each one's class from 0 on, int [N]."""
+    names, places = np.unique(labels, return_inverse=True)
+    return np.stack([wide[places == place].mean(axis=0) for place in range(len(names))]), places
 
 
 def _squares_left_out(classes: _Classes) -> np.ndarray:
@@ -146,16 +151,15 @@ def _squares_left_out(classes: _Classes) -> np.ndarray:
     factor_of_all = (images - 1) / images
     reach = 1 + 1 / (count * siblings)
     met = reach * along + np.take_along_axis(across, places[:, None], axis=1)
-    told = gram[places] + (reach + gained * met) * across + met * (1 + gained * along) * moved
+    both = 1 + gained * along
+    told = gram[places] + (reach + gained * met) * across + met * both * moved
     # G is gram + V S V' with V = [across, moved] and S as here, but for that factor.
     vectors = np.stack([across, moved], axis=2)
-    both = 1 + gained * along
     middle = np.stack([gained, both, both, along * both], axis=1).reshape(images, 2, 2)
     inner = np.linalg.inv(middle) + vectors.transpose(0, 2, 1) @ (inverse @ vectors)
-    seen = (vectors.transpose(0, 2, 1) @ (told @ inverse)[:, :, None])[:, :, 0]
-    lengths = np.sum(told @ inverse * told, axis=1) - np.sum(
-        seen * np.linalg.solve(inner, seen[:, :, None])[:, :, 0], axis=1
-    )
+    solved_told = told @ inverse
+    seen = vectors.transpose(0, 2, 1) @ solved_told[:, :, None]
+    lengths = np.sum(solved_told * told, axis=1) - np.sum(seen * np.linalg.solve(inner, seen), axis=(1, 2))
     diagonal = np.diag(gram) + np.einsum("nki,nij,nkj->nk", vectors, middle, vectors)
     squares = factor_of_all * (lengths[:, None] - 2 * told + diagonal).min(axis=1)
     typical = float(np.mean(np.sum(across @ inverse * across, axis=1)))
@@ -170,8 +174,7 @@ def _off_left_out(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
     for tested in np.unique(fold):
         kept = fold != tested
         wide = rows[kept].astype(np.float64)
-        names = np.unique(labels[kept])
-        centre = np.mean([wide[labels[kept] == name].mean(axis=0) for name in names], axis=0)
+        centre = _class_means(wide, labels[kept])[0].mean(axis=0)
         found[~kept] = _off(rows[~kept] - centre, _filled(wide - centre))
     return found
 
