@@ -106,8 +106,7 @@ class Peak(NamedTuple):
 
     def _fastest(self, name: str) -> List[float]:
         """The rate of each turn's fastest sample."""
-        turns = next(series.turns for series in self.series if series.name == name)
-        return [self.work[name] / min(turn) / 1e6 for turn in turns]
+        return [max(turn) for turn in next(rates.turns for rates in self.rates if rates.name == name)]
 
 
 def _unit(name: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from legoclf.golden import Golden, novelty_difference, novelty_fault
 from legoclf.jetson.golden_check import TF32_FROM
 from legoclf.novelty import OUTPUT as NOVELTY_NAME
-from legoclf.novelty import NoveltyRule
+from legoclf.novelty import NoveltyRule, judge
 
 
 class Verification(NamedTuple):
@@ -123,8 +123,8 @@ def _largest(answer: np.ndarray, expected: np.ndarray) -> Optional[float]:
 
 
 def _novelty_difference(answers: Dict[str, np.ndarray], golden: Golden) -> Optional[float]:
-    novelty = answers.get(NOVELTY_NAME)
+    novelty, _ = judge(answers, None)
     if novelty is None or golden.novelty is None:
         return None
-    worst = novelty_difference(novelty.reshape(len(golden.novelty)), golden.novelty)
+    worst = novelty_difference(novelty, golden.novelty)
     return worst if np.isfinite(worst) else None
