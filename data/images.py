@@ -88,14 +88,15 @@ def _rejected(
 ) -> list[Rejected]:
     rejected = []
     with Progress(what, len(paths)) as progress:
-        for outcome in each_in_order(lambda path: _reason(look, path), paths, jobs):
+        for outcome in each_in_order(lambda path: rejection(look, path), paths, jobs):
             if outcome is not None:
                 rejected.append(outcome)
             progress.advance()
     return rejected
 
 
-def _reason(look: Callable[[str], object], path: str) -> Rejected | None:
+def rejection(look: Callable[[str], object], path: str) -> Rejected | None:
+    """Why an image file is left out that ``look`` reads; None if it reads it."""
     try:
         look(path)
     except ImageError as error:

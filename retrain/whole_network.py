@@ -6,7 +6,6 @@ that follows (figures, calibration, export) is the same for both.
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from legoclf.contract import InputContract, unit_range_contract
-from legoclf.cores import available_cores
 from legoclf.data.dataset import DataSet, ImageItem
-from legoclf.data.images import Rejected
+from legoclf.data.images import Rejected, each_in_order, rejection
 from legoclf.errors import ImageError
 from legoclf.image import read_image
 from legoclf.progress import Progress
@@ -55,20 +53,10 @@ def without_undecodable(dataset: DataSet, strict: bool) -> DataSet:
     Raises:
         ImageError: one does not, and ``strict`` is on.
     """
-
-    def trouble(item: ImageItem) -> Rejected | None:
-        try:
-            read_image(item.path)
-        except ImageError as error:
-            return Rejected(error.path, error.reason)
-        return None
-
     rejected: list[Rejected] = []
-    with (
-        Progress("reading images", len(dataset.images)) as progress,
-        ThreadPoolExecutor(available_cores()) as pool,
-    ):
-        for found in pool.map(trouble, dataset.images):
+    paths = [item.path for item in dataset.images]
+    with Progress("reading images", len(paths)) as progress:
+        for found in each_in_order(lambda path: rejection(read_image, path), paths):
             progress.advance()
             if found is not None and strict:
                 raise ImageError(found.path, f"{found.reason}; mend or remove it, or run without --strict")
