@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if trained is None:
         return 0
     _print_outcome(trained, args.json, args.print_misclassified_test_images)
-    if trained.head.how.get("interrupted"):
+    if trained.result.head.how.get("interrupted"):
         sys.stderr.write(
             "legoclf: interrupted: the bundle holds the best head so far; the same command again trains it "
             "to the end, on the features that are kept\n"

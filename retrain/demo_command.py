@@ -112,7 +112,7 @@ def _train(out: Path, command_line: list[str]) -> "Trained":
 
 
 def _accuracy_text(trained: "Trained") -> str:
-    report = trained.report
+    report = trained.result.test
     if report is None:
         return "no test image: too few pictures"
     low, high = report.interval

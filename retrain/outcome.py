@@ -21,7 +21,8 @@ def as_text(trained: "Trained", with_mistakes: bool) -> str:
     Args:
         with_mistakes: name the test images that were named wrong.
     """
-    bundle, report = trained.bundle, trained.report
+    bundle, result = trained
+    report = result.test
     lines = []
     if report is None:
         lines.append(
@@ -40,13 +41,13 @@ def as_text(trained: "Trained", with_mistakes: bool) -> str:
                 lines.append(f"{figures.label:<32} {figures.images:>6} {recall:>7} {precision:>9}")
         lines.append(f"Final test accuracy = {100 * report.accuracy:.1f}% (N={report.images})")
         lines.append(f"95 % interval: {100 * low:.1f}% to {100 * high:.1f}%")
-    lines += cross_validation_lines(trained.cross_validation)
-    if trained.calibration is not None:
-        lines.append(_calibration_line(trained.calibration))
-    if trained.novelty is not None:
-        lines += _novelty_lines(trained.novelty)
-    if trained.advice:
-        lines.append(trained.advice)
+    lines += cross_validation_lines(result.cross_validation)
+    if result.calibration is not None:
+        lines.append(_calibration_line(result.calibration))
+    if result.novelty is not None:
+        lines += _novelty_lines(result.novelty)
+    if result.advice:
+        lines.append(result.advice)
     shown = os.path.relpath(bundle.path)
     lines.append(f"bundle: {shown}")
     if report is not None:
@@ -108,7 +109,7 @@ def as_json(trained: "Trained") -> dict[str, object]:
         "bundle": trained.bundle.path,
         "labels": trained.bundle.labels,
         "metrics": trained.bundle.metrics,
-        "advice": trained.advice,
-        "skipped": [{"path": str(x.path), "reason": x.reason} for x in trained.dataset.rejected],
-        "warnings": list(trained.dataset.warnings),
+        "advice": trained.result.advice,
+        "skipped": [{"path": str(x.path), "reason": x.reason} for x in trained.result.dataset.rejected],
+        "warnings": list(trained.result.dataset.warnings),
     }

@@ -5,24 +5,20 @@ Each stage is a module: classifier.py trains, finish.py calibrates and tests, ex
 
 import logging
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from legoclf.bundle import Bundle
 from legoclf.convert.frozen import check_final_tensor_name
-from legoclf.data.dataset import DataSet
 from legoclf.data.folder import scan_folder
-from legoclf.retrain.calibrate import Calibration
 from legoclf.retrain.classifier import NetworkCallback, Ways
-from legoclf.retrain.cross_validate import Pooled
-from legoclf.retrain.evaluate import Report
 from legoclf.retrain.export import check_bundle_place, export
 from legoclf.retrain.finish import finish, write_logs
-from legoclf.retrain.heads import Head
 from legoclf.retrain.networks.devices import choose_strategy
-from legoclf.retrain.novelty import MeasuredNovelty
 from legoclf.retrain.outputs import usable_outputs
+from legoclf.retrain.result import Result
 from legoclf.retrain.seen import MachineSampler, Summaries
 from legoclf.retrain.settings import Settings
 from legoclf.retrain.unknown_classes import set_apart
@@ -30,23 +26,11 @@ from legoclf.retrain.unknown_classes import set_apart
 LOGGER = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What a run ends with.
-
-    report: None if the data set left no test image. cross_validation: empty unless it was asked for.
-    calibration: None if it was not asked for, or had no image to go by. advice: what to try next.
-    novelty: None if it was not wanted.
-    """
+class Trained(NamedTuple):
+    """What a run ends with: the bundle that it wrote, and what stands in it."""
 
     bundle: Bundle
-    dataset: DataSet
-    head: Head
-    report: Report | None
-    cross_validation: list[Pooled]
-    calibration: Calibration | None = None
-    advice: str = ""
-    novelty: MeasuredNovelty | None = None
+    result: Result
 
 
 def retrain(settings: Settings, cache_dir: Path, on_network: NetworkCallback | None = None) -> Trained | None:
@@ -88,13 +72,4 @@ def retrain(settings: Settings, cache_dir: Path, on_network: NetworkCallback | N
         result = finish(settings, classifier, unknowns)
         bundle = export(settings, result)
         write_logs(settings, classifier, bundle, result.test)
-    return Trained(
-        bundle,
-        result.dataset,
-        result.head,
-        result.test,
-        result.cross_validation,
-        result.calibration,
-        result.advice,
-        result.novelty,
-    )
+    return Trained(bundle, result)
